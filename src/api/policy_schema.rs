@@ -258,6 +258,7 @@ mod tests {
         [queues.n.downstream]
         url = "message"
         hosts = ["*.example.com"]
+        http = "2"
         [calendars.cn]
         [[queues.e.limits]]
         quota = "5/day"

@@ -37,7 +37,7 @@ mod tests {
             shown["downstream"],
             json!({
                 "type": "http", "url": "https://sms.example/${PATH}", "method": "POST",
-                "timeout": "15s", "headers": ["authorization"], "hosts": [], "signed": true,
+                "timeout": "15s", "http": "auto", "headers": ["authorization"], "hosts": [], "signed": true,
                 "signing_secrets": null, "tls": null, "proxy": null, "oauth2": null, "answers": [], "each": null,
                 "request": null,
             })

@@ -15,6 +15,31 @@ pub struct Access {
     pub proxy: Option<ProxyPolicy>,
     /// With whose token. `None`: with what the headers say.
     pub oauth2: Option<OAuth2Policy>,
+    /// Which versions of HTTP are spoken.
+    pub http: HttpVersion,
+}
+
+/// Which versions of HTTP are spoken with an endpoint.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum HttpVersion {
+    /// Over `https` the server chooses between HTTP/2 and HTTP/1.1; over `http` it is HTTP/1.1.
+    #[default]
+    Auto,
+    /// HTTP/1.1 alone.
+    One,
+    /// HTTP/2 alone, over `http` too.
+    Two,
+}
+
+impl HttpVersion {
+    /// What holds for another server that stands beside the endpoint: nothing says that it speaks HTTP/2 too.
+    #[must_use]
+    pub const fn beside(self) -> Self {
+        match self {
+            Self::Auto | Self::Two => Self::Auto,
+            Self::One => Self::One,
+        }
+    }
 }
 
 impl Access {
@@ -25,7 +50,7 @@ impl Access {
         if is_same_server {
             return self.clone();
         }
-        Self { tls: None, proxy: self.proxy.clone(), oauth2: None }
+        Self { tls: None, proxy: self.proxy.clone(), oauth2: None, http: self.http.beside() }
     }
 }
 
@@ -155,9 +180,19 @@ mod tests {
                 client_secret: Secret::new("hunter2".to_owned()),
                 ..OAuth2Policy::of("https://auth.example/token")
             }),
+            http: HttpVersion::Auto,
         };
         let shown = format!("{access:?}");
         assert!(shown.contains("me.key") && !shown.contains("hunter2"), "{shown}");
+    }
+
+    #[test]
+    fn a_version_that_is_required_of_one_server_is_not_required_of_another() {
+        let beside = |http| Access { http, ..Access::default() }.beside(false).http;
+        assert_eq!(beside(HttpVersion::Two), HttpVersion::Auto);
+        assert_eq!(beside(HttpVersion::One), HttpVersion::One);
+        let two = Access { http: HttpVersion::Two, ..Access::default() };
+        assert_eq!(two.beside(true).http, HttpVersion::Two);
     }
 
     #[test]

@@ -201,6 +201,7 @@ fn tell_apart(section: &Section<'_>, delivered: &[u16], absent: &[u16]) -> Read<
 #[cfg(test)]
 mod tests {
     use crate::config::testing::{load_with, queue_errors, queue_of};
+    use crate::domain::access::HttpVersion;
     use crate::domain::outcome::OnUncertain;
     use crate::domain::probe::ProbePolicy;
 
@@ -235,9 +236,10 @@ mod tests {
     fn tls_and_tokens_are_for_the_same_server_and_the_proxy_for_all() {
         let of = |url: &str, more: &str| {
             let queue = queue_of(&format!(
-                "[queues.q]\non_uncertain = \"probe\"\n[queues.q.probe]\nurl = \"{url}\"\n{more}\n[queues.q.downstream]\nurl = \"https://erp.example/orders\"\nproxy = \"http://egress.example:3128\"\noauth2 = {{ token_url = \"https://auth.example\", client_id = \"a\", client_secret = \"b\" }}"
+                "[queues.q]\non_uncertain = \"probe\"\n[queues.q.probe]\nurl = \"{url}\"\n{more}\n[queues.q.downstream]\nurl = \"https://erp.example/orders\"\nhttp = \"2\"\nproxy = \"http://egress.example:3128\"\noauth2 = {{ token_url = \"https://auth.example\", client_id = \"a\", client_secret = \"b\" }}"
             ));
             let access = &queue.probe.as_ref().unwrap().access;
+            assert_eq!(access.http == HttpVersion::Two, url.starts_with("https://erp.example"));
             (access.oauth2.is_some(), access.proxy.is_some())
         };
         let same = "https://erp.example:443/o/{id}";

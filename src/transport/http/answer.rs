@@ -7,14 +7,13 @@ use std::time::{Duration, UNIX_EPOCH};
 
 use bytes::{Bytes, BytesMut};
 use http::header::{CONTENT_ENCODING, CONTENT_TYPE, HeaderName, RETRY_AFTER};
-use http::{HeaderMap, HeaderValue};
+use http::{HeaderMap, HeaderValue, Response};
 use http_body::Body as _;
 use http_body_util::BodyExt as _;
-use hyper::Response;
-use hyper::body::Incoming;
 use tokio::time::{Instant, timeout_at};
 
 use super::failure;
+use super::line::AnswerBody;
 use crate::domain::outcome::Answer;
 use crate::domain::receipt::Pending;
 use crate::domain::time::parse_rfc3339;
@@ -38,7 +37,7 @@ pub(super) const fn wire_bytes_max(call: &Call) -> usize {
 }
 
 /// Reads the answer up to the call's cap and deadline.
-pub(super) async fn read(response: Response<Incoming>, call: &Call) -> Answer {
+pub(super) async fn read(response: Response<AnswerBody>, call: &Call) -> Answer {
     let (head, body) = response.into_parts();
     let (body, missing) = read_body(body, call.response_bytes_max, call.deadline).await;
     answered(head.status.as_u16(), &head.headers, call, body, missing)
@@ -69,7 +68,7 @@ fn answered(
 
 /// The kept part of the body, and why something is missing.
 async fn read_body(
-    mut body: Incoming,
+    mut body: AnswerBody,
     bytes_max: usize,
     deadline: Instant,
 ) -> (Bytes, Option<String>) {
@@ -92,7 +91,7 @@ async fn read_body(
                 }
             }
             Ok(Some(Err(error))) => {
-                break Some(format!("it broke off: {}", failure::sentence(&error)));
+                break Some(format!("it broke off: {}", failure::sentence(&*error)));
             }
             Err(_) => break Some("it had not come to its end when the time was over".to_owned()),
         }
@@ -101,8 +100,8 @@ async fn read_body(
 }
 
 /// Reads a little further, so that the connection stays usable; gives it up if that is not enough.
-async fn drain(mut body: Incoming, deadline: Instant) {
-    if body.size_hint().lower() > DRAIN_BYTES_MAX {
+async fn drain(mut body: AnswerBody, deadline: Instant) {
+    if !body.is_in_the_way() || body.size_hint().lower() > DRAIN_BYTES_MAX {
         return;
     }
     let until = deadline.min(Instant::now() + Duration::from_millis(DRAIN_MS_MAX));

@@ -10,10 +10,11 @@ use std::time::Duration;
 
 use super::dns::NameNotFound;
 use super::egress_guard::AddressRefused;
-use super::head::Endless;
+use super::handover::WireError;
 use super::proxy_failure::ProxyError;
 use super::tls_failure;
-use super::wire::WireError;
+use super::two::NotShared;
+use super::version_failure::{self, VersionError};
 use crate::domain::units::format_duration;
 use crate::transport::shortage;
 
@@ -65,12 +66,16 @@ fn known(error: &(dyn Error + 'static)) -> Option<String> {
         Some(refused.to_string())
     } else if let Some(proxy) = error.downcast_ref::<ProxyError>() {
         Some(proxy.to_string())
-    } else if let Some(endless) = error.downcast_ref::<Endless>() {
-        Some(endless.to_string())
     } else if let Some(wire) = error.downcast_ref::<WireError>() {
         Some(wire.to_string())
     } else if let Some(tls) = error.downcast_ref::<rustls::Error>() {
         Some(tls_failure::sentence(tls))
+    } else if let Some(version) = error.downcast_ref::<VersionError>() {
+        Some(version.to_string())
+    } else if let Some(shared) = error.downcast_ref::<NotShared>() {
+        Some(shared.to_string())
+    } else if let Some(two) = error.downcast_ref::<h2::Error>() {
+        version_failure::sentence(two).or_else(|| two.get_io().and_then(io_sentence))
     } else if let Some(http) = error.downcast_ref::<hyper::Error>() {
         http_sentence(http).map(str::to_owned)
     } else if let Some(io) = error.downcast_ref::<io::Error>() {

@@ -1,199 +1,149 @@
-//! One connection to a downstream, driven by whoever makes a call on it.
+//! A connection that is there for a call, whichever version of HTTP it speaks.
 //!
-//! Owns the pair that the client library makes of a connection: the end that takes a request, and the
-//! work of writing and reading. Both run in the task of the call: a task of its own for the connection
-//! would be woken for each request and would wake the call for each answer. Refuses to know when
-//! connections are made and kept (see `pool`).
+//! Owns what both versions can do. Refuses to know when connections are made and kept (see `pool`).
 
-use std::fmt;
-use std::future::poll_fn;
-use std::pin::{Pin, pin};
+use std::pin::Pin;
+use std::sync::{Arc, Weak};
 use std::task::{Context, Poll};
-use std::time::Duration;
 
 use bytes::Bytes;
-use http::{HeaderMap, Request, Response};
-use http_body_util::Full;
+use http::{HeaderMap, Response, Uri};
+use http_body::{Body, Frame, SizeHint};
 use hyper::body::Incoming;
-use hyper::client::conn::http1::{Builder, Connection, SendRequest};
-use hyper_util::rt::TokioIo;
 
-use super::failure;
-use super::keeping::idle_time;
-use super::wire::{Stream, Watched, Watching};
+use super::handover::{NoAnswer, Outgoing};
+use super::one::DrivenLine;
+use super::two::{SharedLine, StreamBody, StreamPlace};
 
-/// Most bytes of the head of an answer, and of anything read ahead.
-const READ_BUFFER_BYTES_MAX: usize = 64 * 1024;
-/// Most headers of an answer that are read; of one with more the status counts. The library sets memory aside
-/// for as many with each answer, so that a thousand cost microseconds.
-const HEADERS_MAX: usize = 256;
+/// Connections that may turn out closed before a call gives up: a kept one, and new ones.
+const HANDOVERS_MAX: u32 = 4;
+/// The same where calls share connections: a server that closes after every few requests leaves out many others each
+/// time, and says so.
+const SHARED_HANDOVERS_MAX: u32 = 16;
 
-/// A request as it leaves.
-pub(super) type Outgoing = Request<Full<Bytes>>;
-/// The work of a connection, and why it has ended.
-type Working<'a> = (&'a mut Option<Work>, &'a mut Option<hyper::Error>);
-type Work = Connection<TokioIo<Watched>, Full<Bytes>>;
-
-/// An open connection; dropped, it is closed.
-pub(super) struct Line {
-    sender: SendRequest<Full<Bytes>>,
-    /// Writes and reads while it is polled; `None` once it has ended.
-    work: Option<Work>,
-    watching: Watching,
-    /// Why it has ended, if the client library says so.
-    ended: Option<hyper::Error>,
-    /// Whether anything has been answered on it.
-    is_accepted: bool,
-    /// For how long it may be kept unused after the last answer; `None`: it must not be used again.
-    idle_time: Option<Duration>,
+/// A connection, or a place on one that others use too.
+#[derive(Debug)]
+pub(super) enum Line {
+    /// HTTP/1.1.
+    One(Box<DrivenLine>),
+    /// HTTP/2.
+    Two(StreamPlace),
 }
 
-/// Why a request got no answer that could be read.
+/// A connection on which a call has not begun.
 #[derive(Debug)]
-pub(super) enum NoAnswer {
-    /// Nothing of it was written.
+pub(super) struct LeftLine(Option<Weak<SharedLine>>);
+
+impl LeftLine {
+    /// Whether it is this one.
+    pub(super) fn is_on(&self, line: &Arc<SharedLine>) -> bool {
+        self.0.as_ref().is_some_and(|left| std::ptr::eq(left.as_ptr(), Arc::as_ptr(line)))
+    }
+}
+
+/// What is known of a request without an answer when its time is over.
+#[derive(Debug)]
+pub(super) enum Overdue {
+    /// The other side has surely not begun with it.
     NotBegun,
-    /// TLS on the other side did not accept us, for this reason: nobody there has read the request.
-    Refused(String),
-    /// A status arrived, in a head that cannot be read any further.
-    HeadAlone {
-        status: u16,
-        /// As far as they can be read.
-        headers: HeaderMap,
-        /// Why the rest cannot be read, for people.
-        reason: &'static str,
-    },
-    /// Nothing that could be understood, for this reason.
-    Nothing(String),
+    /// The status, and the headers as far as they came.
+    HeadAlone(u16, HeaderMap),
+    /// Nothing.
+    Nothing,
 }
 
 impl Line {
-    /// Speaks HTTP over a stream.
-    pub(super) async fn over(stream: Stream) -> hyper::Result<Box<Self>> {
-        let watching = Watching::default();
-        let watched = TokioIo::new(Watched::new(stream, watching.clone()));
-        // Heads are read as leniently as other clients read them: whoever sees one of these lines
-        // rejected sends again what was booked.
-        let handshake = Builder::new()
-            .max_buf_size(READ_BUFFER_BYTES_MAX)
-            .max_headers(HEADERS_MAX)
-            .allow_obsolete_multiline_headers_in_responses(true)
-            .allow_spaces_after_header_name_in_responses(true)
-            .ignore_invalid_headers_in_responses(true)
-            .handshake(watched);
-        let (sender, work) = handshake.await?;
-        Ok(Box::new(Self {
-            sender,
-            work: Some(work),
-            watching,
-            ended: None,
-            is_accepted: false,
-            idle_time: None,
-        }))
-    }
-
-    /// Hands a request over and waits for the head of its answer. At most `bytes_max` are read for the
-    /// answer, whatever it consists of.
+    /// Hands a request to `uri` over and waits for the head of its answer. At most `bytes_max` are read for the answer,
+    /// whatever it consists of.
     pub(super) async fn ask(
         &mut self,
         request: Outgoing,
+        uri: &Uri,
         bytes_max: usize,
-    ) -> Result<Response<Incoming>, NoAnswer> {
-        self.watching.lock().begin(READ_BUFFER_BYTES_MAX + bytes_max);
-        self.idle_time = None;
-        let method = request.method().clone();
-        let answer = self.sender.try_send_request(request);
-        match Self::during((&mut self.work, &mut self.ended), answer).await {
-            Ok(response) => {
-                self.is_accepted = true;
-                let (status, headers) = (response.status(), response.headers());
-                self.idle_time = idle_time(&method, status, headers, &self.watching.lock().heads);
-                Ok(response)
-            }
-            Err(error) => Err(self.no_answer(&error.into_error())),
+    ) -> Result<Response<AnswerBody>, NoAnswer> {
+        match self {
+            Self::One(line) => Ok(line.ask(request, bytes_max).await?.map(AnswerBody::One)),
+            Self::Two(place) => Ok(place.ask(request, uri).await?.map(AnswerBody::Two)),
         }
-    }
-
-    fn no_answer(&self, error: &hyper::Error) -> NoAnswer {
-        let watch = self.watching.lock();
-        let salvaged = watch.heads.salvage();
-        if salvaged.is_none() && !self.is_accepted {
-            let mut causes = [Some(error), self.ended.as_ref()].into_iter().flatten();
-            if let Some(refusal) = causes.find_map(|error| failure::refusal_by_tls(error)) {
-                return NoAnswer::Refused(refusal);
-            }
-        }
-        match salvaged {
-            _ if !watch.has_begun() => NoAnswer::NotBegun,
-            Some((status, headers)) => {
-                let reason = if error.is_parse_too_large() {
-                    "its headers are too large"
-                } else if error.is_parse() {
-                    "its head is not valid HTTP"
-                } else {
-                    "the connection was closed within its head"
-                };
-                NoAnswer::HeadAlone { status, headers, reason }
-            }
-            None => NoAnswer::Nothing(failure::sentence(error)),
-        }
-    }
-
-    /// At the deadline: the status of a head that has not come to its end.
-    pub(super) fn unfinished_head(&self) -> Option<(u16, HeaderMap)> {
-        self.watching.lock().heads.salvage()
-    }
-
-    /// Whether a byte of the request may have left.
-    pub(super) fn has_begun(&self) -> bool {
-        self.watching.lock().has_begun()
-    }
-
-    /// For how long it may be kept unused; `None`: it must not be used again.
-    pub(super) const fn idle_time(&self) -> Option<Duration> {
-        self.idle_time
     }
 
     /// Waits for something that comes over this connection.
     pub(super) async fn bring<F: Future>(&mut self, wait: F) -> F::Output {
-        Self::during((&mut self.work, &mut self.ended), wait).await
+        match self {
+            Self::One(line) => line.bring(wait).await,
+            Self::Two(_) => wait.await,
+        }
     }
 
-    /// Whether it takes another request, as far as can be told now: the answer before has been read to its
-    /// end, and the other side has not closed.
-    pub(super) async fn is_fit(&mut self) -> bool {
-        let look = |cx: &mut Context<'_>| {
-            proceed((&mut self.work, &mut self.ended), cx);
-            Poll::Ready(())
-        };
-        poll_fn(look).await;
-        self.work.is_some() && self.sender.is_ready()
+    /// The call's time is over, and no answer has come.
+    pub(super) fn give_up(&self) -> Overdue {
+        match self {
+            Self::One(line) if !line.has_begun() => Overdue::NotBegun,
+            Self::One(line) => match line.unfinished_head() {
+                Some((status, headers)) => Overdue::HeadAlone(status, headers),
+                None => Overdue::Nothing,
+            },
+            Self::Two(place) if place.give_up() => Overdue::NotBegun,
+            Self::Two(_) => Overdue::Nothing,
+        }
     }
 
-    async fn during<F: Future>(work: Working<'_>, wait: F) -> F::Output {
-        let mut wait = pin!(wait);
-        poll_fn(|cx| {
-            if let Poll::Ready(output) = wait.as_mut().poll(cx) {
-                return Poll::Ready(output);
-            }
-            proceed((&mut *work.0, &mut *work.1), cx);
-            // What the work has brought is there now: nobody need wake us for it.
-            wait.as_mut().poll(cx)
+    /// Goes, since the call has not begun on it.
+    pub(super) fn leave(self) -> LeftLine {
+        LeftLine(match self {
+            Self::One(_) => None,
+            Self::Two(place) => Some(Arc::downgrade(place.line())),
         })
-        .await
+    }
+
+    /// How many connections such as this one may turn out unfit before a call gives up.
+    pub(super) const fn handovers_max(&self) -> u32 {
+        match self {
+            Self::One(_) => HANDOVERS_MAX,
+            Self::Two(_) => SHARED_HANDOVERS_MAX,
+        }
     }
 }
 
-/// Writes and reads as far as possible. Why a connection ended is told to whoever waits for an answer.
-fn proceed((work, ended): Working<'_>, cx: &mut Context<'_>) {
-    if let Some(Poll::Ready(end)) = work.as_mut().map(|work| Pin::new(work).poll(cx)) {
-        *work = None;
-        *ended = end.err();
+/// The body of an answer.
+#[derive(Debug)]
+pub(super) enum AnswerBody {
+    One(Incoming),
+    Two(StreamBody),
+}
+
+impl AnswerBody {
+    /// Whether the connection can only be used again when the body was read to its end.
+    pub(super) const fn is_in_the_way(&self) -> bool {
+        matches!(self, Self::One(_))
     }
 }
 
-impl fmt::Debug for Line {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Line").field("has_ended", &self.work.is_none()).finish_non_exhaustive()
+impl Body for AnswerBody {
+    type Data = Bytes;
+    type Error = Box<dyn std::error::Error + Send + Sync>;
+
+    fn poll_frame(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, Self::Error>>> {
+        match self.get_mut() {
+            Self::One(body) => Pin::new(body).poll_frame(cx).map_err(Into::into),
+            Self::Two(body) => Pin::new(body).poll_frame(cx).map_err(Into::into),
+        }
+    }
+
+    fn is_end_stream(&self) -> bool {
+        match self {
+            Self::One(body) => body.is_end_stream(),
+            Self::Two(body) => body.is_end_stream(),
+        }
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        match self {
+            Self::One(body) => body.size_hint(),
+            Self::Two(body) => body.size_hint(),
+        }
     }
 }

@@ -1,4 +1,4 @@
-//! Exchanges over HTTP/1.1, on pooled connections.
+//! Exchanges over HTTP/1.1 and HTTP/2, on pooled connections.
 //!
 //! Owns the client of one downstream and the question "may a byte have left?". Refuses to know what
 //! a status means (see `domain::outcome`) and redirects.
@@ -9,6 +9,7 @@
 //! - no connection yet, a proxy that makes none, or no token: the request never left our hands, surely not sent;
 //! - handed over, and nothing was written (the connection had been closed meanwhile, or held bytes that
 //!   cannot be an answer yet): surely not sent, try a new connection;
+//! - handed over, and left out by a server of HTTP/2 in so many words: surely not begun, try again (see `two`);
 //! - handed over as the first request of its connection, and refused by the other side's TLS because of our certificate:
 //!   surely not sent, as no TLS hands on what came before it has accepted the caller. In TLS 1.3 that word comes only
 //!   when the handshake is over for us and the request is on its way;
@@ -18,9 +19,10 @@ mod answer;
 mod dns;
 mod egress_guard;
 mod failure;
-mod head;
-mod keeping;
+mod handover;
+mod kept;
 mod line;
+mod one;
 mod pool;
 mod proxy_failure;
 mod request;
@@ -31,31 +33,29 @@ mod tls;
 mod tls_failure;
 mod token;
 mod token_answer;
+mod two;
+mod version_failure;
 mod way;
-mod wire;
 
 use std::fmt;
 use std::sync::Arc;
 
-use http::Uri;
 use http::header::AUTHORIZATION;
 use rustls::ClientConfig;
 use tokio::time::Instant;
 
 use self::egress_guard::EgressGuard;
-use self::line::{Line, NoAnswer, Outgoing};
+use self::handover::{NoAnswer, Outgoing};
+use self::line::{Line, Overdue};
 use self::pool::Pool;
 use self::request::{Common, Template};
 use self::token::TokenSource;
 use self::way::Proxy;
-use self::wire::WireError;
+use crate::domain::access::HttpVersion;
 use crate::domain::egress::EgressAllow;
 use crate::domain::endpoint::HttpDownstream;
 use crate::domain::outcome::Answer;
 use crate::transport::{Call, TransportError, deadline};
-
-/// Connections that may turn out closed before a call gives up: a kept one, and new ones.
-const HANDOVERS_MAX: u32 = 4;
 
 /// The way to one HTTP endpoint; cheap to clone, clones share their connections.
 #[derive(Clone)]
@@ -80,7 +80,7 @@ pub struct HttpConnections {
 impl HttpConnections {
     /// Connects to nothing yet; `timeout_ms` bounds the wait for a connection.
     pub(super) fn new(timeout_ms: u64) -> Self {
-        let pool = Pool::new(timeout_ms, tls::client_config(), None, None);
+        let pool = Pool::new(timeout_ms, tls::client_config(), None, None, HttpVersion::Auto);
         Self { pool, guarded: None, common: None, tokens: None }
     }
 
@@ -93,7 +93,7 @@ impl HttpConnections {
         let trust = tls::config_of(http.access.tls.as_ref())?;
         let pool = |guard| {
             let proxy = http.access.proxy.as_ref().map(Proxy::new).transpose()?;
-            Ok(Pool::new(http.timeout_ms, Arc::clone(&trust), proxy, guard))
+            Ok(Pool::new(http.timeout_ms, Arc::clone(&trust), proxy, guard, http.access.http))
         };
         let (pool, guarded) = (pool(None)?, pool(Some(EgressGuard::new(egress)))?);
         let tokens = TokenSource::of(&http.access, &pool)?;
@@ -136,7 +136,8 @@ impl HttpTransport {
         trust: Arc<ClientConfig>,
     ) -> Result<Self, TransportError> {
         let proxy = downstream.access.proxy.as_ref().map(Proxy::new).transpose()?;
-        let pool = Pool::new(downstream.timeout_ms, trust, proxy, None);
+        let version = downstream.access.http;
+        let pool = Pool::new(downstream.timeout_ms, trust, proxy, None, version);
         let template = Arc::new(Template::new(downstream)?);
         let tokens = TokenSource::of(&downstream.access, &pool)?;
         Ok(Self { template, pool, tokens })
@@ -194,57 +195,52 @@ async fn answer_over(
         return Err(not_sent("no time was left for the call"));
     }
     let within = || failure::span(call.deadline - started);
-    for attempt in 0..HANDOVERS_MAX {
+    let mut left = None;
+    let mut handovers = 0;
+    loop {
         let mut request = request().map_err(not_sent)?;
         let uri = std::mem::take(request.uri_mut());
         match deadline::by(call.deadline, pool.address(&mut request, &uri)).await {
             Ok(addressed) => addressed.map_err(|error| not_connected(&*error))?,
             Err(_) => return Err(not_sent(format!("no connection within {}", within()))),
         }
-        let kept = if attempt == 0 { pool.take(&uri).await } else { None };
-        let mut line = match kept {
-            Some(line) => line,
-            None => connect(pool, &uri, call.deadline, within).await?,
+        let mut line = match deadline::by(call.deadline, pool.line(&uri, left.as_ref())).await {
+            Ok(line) => line.map_err(|error| not_connected(&*error))?,
+            Err(_) => return Err(not_sent(format!("no connection within {}", within()))),
         };
-        let asked = line.ask(request, answer::wire_bytes_max(call));
+        let asked = line.ask(request, &uri, answer::wire_bytes_max(call));
         match deadline::by(call.deadline, asked).await {
             Ok(Ok(response)) => {
                 let answer = line.bring(answer::read(response, call)).await;
                 pool.keep(&uri, line).await;
                 return Ok(answer);
             }
-            Ok(Err(NoAnswer::NotBegun)) => {}
+            Ok(Err(NoAnswer::NotBegun(reason))) => {
+                handovers += 1;
+                if handovers >= line.handovers_max() {
+                    return Err(not_sent(reason));
+                }
+                left = Some(line.leave());
+            }
             Ok(Err(NoAnswer::Refused(reason))) => return Err(not_sent(reason)),
             Ok(Err(NoAnswer::HeadAlone { status, headers, reason })) => {
                 return Ok(answer::without_body(status, &headers, call, reason));
             }
             Ok(Err(NoAnswer::Nothing(reason))) => return Err(unknown(reason)),
-            Err(_) if !line.has_begun() => {
-                return Err(not_sent(format!("nothing could be sent within {}", within())));
-            }
-            Err(_) => {
-                let Some((status, headers)) = line.unfinished_head() else {
-                    return Err(unknown(format!("no answer within {}", within())));
-                };
-                let reason = "its head did not come to its end in time";
-                return Ok(answer::without_body(status, &headers, call, reason));
-            }
+            Err(_) => return Ok(overdue(&line, call, &within())),
         }
     }
-    Err(not_sent(WireError::NotFit.to_string()))
 }
 
-/// A new connection.
-async fn connect(
-    pool: &Pool,
-    uri: &Uri,
-    until: Instant,
-    within: impl Fn() -> String,
-) -> Result<Box<Line>, Answer> {
-    match deadline::by(until, pool.connect(uri)).await {
-        Ok(Ok(line)) => Ok(line),
-        Ok(Err(error)) => Err(not_connected(&*error)),
-        Err(_) => Err(not_sent(format!("no connection within {}", within()))),
+/// What comes of a call whose time is over before an answer could be read.
+fn overdue(line: &Line, call: &Call, within: &str) -> Answer {
+    match line.give_up() {
+        Overdue::NotBegun => not_sent(format!("nothing could be sent within {within}")),
+        Overdue::Nothing => unknown(format!("no answer within {within}")),
+        Overdue::HeadAlone(status, headers) => {
+            let reason = "its head did not come to its end in time";
+            answer::without_body(status, &headers, call, reason)
+        }
     }
 }
 

@@ -1,61 +1,50 @@
-//! Connections that are kept between calls.
+//! Connections to whatever host, made and kept.
 //!
-//! Owns when a connection is made, how long an unused one is kept and how many of them. Refuses to know
-//! what is sent. The pools of the client library drive each connection in a task of its own, or have no
-//! bounds.
+//! Owns when a connection is made, which version of HTTP it speaks, and which call goes over which one. Refuses to know
+//! what is sent. The pools of the client library drive each connection in a task of its own, or have no bounds, and hide what
+//! tells whether a request has left.
 
-use std::collections::HashMap;
 use std::fmt;
 use std::future::poll_fn;
-use std::sync::{Arc, Weak};
+use std::sync::Arc;
 use std::time::Duration;
 
 use http::Uri;
 use http::header::PROXY_AUTHORIZATION;
-use http::uri::{Authority, Parts, Scheme};
-use hyper_rustls::HttpsConnector;
+use http::uri::Parts;
+use hyper_rustls::{HttpsConnector, MaybeHttpsStream};
 use hyper_util::client::legacy::connect::HttpConnector;
-use parking_lot::{Mutex, MutexGuard};
 use rustls::ClientConfig;
-use tokio::time::Instant;
+use tokio::time::{Instant, timeout};
 use tower_service::Service as _;
 
 use super::dns::Resolver;
 use super::egress_guard::EgressGuard;
-use super::keeping::IDLE;
-use super::line::{Line, Outgoing};
+use super::handover::{Outgoing, Stream};
+use super::kept::{Found, KeptConnections, Place};
+use super::line::{LeftLine, Line};
+use super::one::DrivenLine;
+use super::tls;
+use super::two::SharedLine;
+use super::version_failure::VersionError;
 use super::way::{Proxy, TcpWay};
+use crate::domain::access::HttpVersion;
 
-/// Unused connections kept for each host; the queue's `concurrency` bounds those in use.
-const IDLE_CONNECTIONS_MAX: usize = 256;
+/// How long a call waits for a free stream before it looks again by itself.
+const LOOK_AGAIN: Duration = Duration::from_millis(50);
 
 type Connector = HttpsConnector<TcpWay>;
 type Error = Box<dyn std::error::Error + Send + Sync>;
-
-/// Where a connection leads.
-type Place = (Option<Scheme>, Option<Authority>);
 
 /// Connections to whatever host; cheap to clone, clones share them.
 #[derive(Clone)]
 pub(super) struct Pool {
     way: TcpWay,
+    trust: Arc<ClientConfig>,
     connector: Connector,
+    version: HttpVersion,
     guard: Option<EgressGuard>,
     kept: Arc<KeptConnections>,
-}
-
-#[derive(Default)]
-struct KeptConnections {
-    // A plain mutex: held to put and to take, never across an await.
-    idle: Mutex<Idle>,
-}
-
-#[derive(Default)]
-struct Idle {
-    /// Until when each is kept. The one last used is at the end, and the next to be used.
-    lines: HashMap<Place, Vec<(Instant, Box<Line>)>>,
-    /// Whether somebody looks after those that nobody uses.
-    is_swept: bool,
 }
 
 impl Pool {
@@ -66,6 +55,7 @@ impl Pool {
         trust: Arc<ClientConfig>,
         proxy: Option<Proxy>,
         guard: Option<EgressGuard>,
+        version: HttpVersion,
     ) -> Self {
         let checked = guard.clone().map(|guard| Resolver::new(Some(guard)));
         let (direct, behind_proxy) =
@@ -77,8 +67,19 @@ impl Pool {
         // Shared out over the addresses of a name, or a silent first one would use all the time.
         tcp.set_connect_timeout(Some(Duration::from_millis(timeout_ms)));
         let way = TcpWay::new(tcp, proxy.map(Arc::new), behind_proxy);
-        let connector = HttpsConnector::from((way.clone(), trust));
-        Self { way, connector, guard, kept: Arc::default() }
+        let connector = HttpsConnector::from((way.clone(), tls::offering(&trust, version)));
+        Self { way, trust, connector, version, guard, kept: Arc::default() }
+    }
+
+    /// The way to servers beside those that this one is meant for; see [`HttpVersion::beside`].
+    pub(super) fn beside(&self) -> Self {
+        let version = self.version.beside();
+        if version == self.version {
+            return self.clone();
+        }
+        let offered = tls::offering(&self.trust, version);
+        let connector = HttpsConnector::from((self.way.clone(), offered));
+        Self { connector, version, kept: Arc::default(), ..self.clone() }
     }
 
     /// Gives a request the form in which it goes over a connection to `uri`: path and query, or, to a proxy that reads
@@ -99,23 +100,98 @@ impl Pool {
         Ok(())
     }
 
-    /// A kept connection to the host of `uri`, the one last used.
-    pub(super) async fn take(&self, uri: &Uri) -> Option<Box<Line>> {
+    /// A connection for a call to `uri`: a kept one, or a new one. With `left`, a call begins anew that was not taken there.
+    ///
+    /// # Errors
+    /// None can be made.
+    pub(super) async fn line(&self, uri: &Uri, left: Option<&LeftLine>) -> Result<Line, Error> {
         let place = place(uri);
+        let is_shared = self.version == HttpVersion::Two;
         loop {
-            let mut line = self.kept.take(&place)?;
-            if line.is_fit().await {
-                return Some(line);
+            match self.kept.find(&place, is_shared, left) {
+                Found::One(mut line) => {
+                    if line.is_fit().await {
+                        return Ok(Line::One(line));
+                    }
+                }
+                Found::Two(found) => return Ok(Line::Two(found)),
+                Found::AllTaken(freed) => {
+                    // Told or not, there may be one now.
+                    drop(timeout(LOOK_AGAIN, freed.notified()).await);
+                }
+                Found::Next(opening, count) => {
+                    let turn = tokio::select! {
+                        turn = opening.turn.lock() => turn,
+                        () = opening.freed.notified() => continue,
+                    };
+                    if !opening.has_moved(count)
+                        && let Some(line) = self.open(uri, &place, left).await?
+                    {
+                        return Ok(line);
+                    }
+                    drop(turn);
+                }
+                Found::Nothing => {
+                    if let Some(line) = self.open(uri, &place, left).await? {
+                        return Ok(line);
+                    }
+                }
             }
         }
     }
 
-    /// A new one.
-    pub(super) async fn connect(&self, uri: &Uri) -> Result<Box<Line>, Error> {
+    /// A new connection. `None`: there are enough of them meanwhile.
+    async fn open(
+        &self,
+        uri: &Uri,
+        place: &Place,
+        left: Option<&LeftLine>,
+    ) -> Result<Option<Line>, Error> {
+        let opened = self.connect(uri, place, left).await;
+        if matches!(opened, Ok(Some(Line::One(_))) | Err(_)) {
+            self.kept.forget(place);
+        }
+        opened
+    }
+
+    async fn connect(
+        &self,
+        uri: &Uri,
+        place: &Place,
+        left: Option<&LeftLine>,
+    ) -> Result<Option<Line>, Error> {
         let mut connector = self.connector.clone();
         poll_fn(|cx| connector.poll_ready(cx)).await?;
         let stream = connector.call(uri.clone()).await?;
-        Ok(Line::over(stream).await?)
+        if !self.is_for_two(&stream, uri)? {
+            return Ok(Some(Line::One(DrivenLine::over(stream).await?)));
+        }
+        // Where it was not known that calls can share, several connect at a time; one of them is enough.
+        if let Some(spare) = self.kept.spare(place, left) {
+            return Ok(Some(Line::Two(spare)));
+        }
+        let opening = self.kept.opening(place);
+        let line = SharedLine::over(stream, Arc::clone(&opening.0.freed)).await?;
+        Ok(self.kept.share(place.clone(), line, opening).map(Line::Two))
+    }
+
+    /// Whether the other side has chosen HTTP/2 on a new connection.
+    fn is_for_two(&self, stream: &Stream, uri: &Uri) -> Result<bool, VersionError> {
+        let is_required = self.version == HttpVersion::Two;
+        match stream {
+            MaybeHttpsStream::Https(tls) => {
+                let has_agreed = tls.inner().get_ref().1.alpn_protocol() == Some(tls::HTTP_2);
+                if is_required && !has_agreed {
+                    Err(VersionError::NotOffered)
+                } else {
+                    Ok(has_agreed)
+                }
+            }
+            MaybeHttpsStream::Http(_) if is_required && self.way.forwarder(uri).is_some() => {
+                Err(VersionError::Forwarded)
+            }
+            MaybeHttpsStream::Http(_) => Ok(is_required),
+        }
     }
 
     /// Whether an address that stands in the url itself may be called.
@@ -126,31 +202,14 @@ impl Pool {
         Ok(())
     }
 
-    /// Keeps a connection for the next call, if it is fit for one.
-    pub(super) async fn keep(&self, uri: &Uri, mut line: Box<Line>) {
+    /// Keeps a connection for the next call, if it is fit for one. What calls share is kept anyway.
+    pub(super) async fn keep(&self, uri: &Uri, line: Line) {
+        let Line::One(mut line) = line else { return };
         let Some(idle_time) = line.idle_time() else { return };
-        if line.is_fit().await && self.kept.put(place(uri), line, Instant::now() + idle_time) {
-            sweep(Arc::downgrade(&self.kept));
+        if line.is_fit().await {
+            self.kept.put(place(uri), line, Instant::now() + idle_time);
         }
     }
-}
-
-/// Closes what nobody uses, until nothing is kept or the pool is gone.
-#[expect(
-    clippy::disallowed_methods,
-    reason = "a drain has nothing to wait for: it only closes connections that nobody uses"
-)]
-fn sweep(kept: Weak<KeptConnections>) {
-    tokio::spawn(async move {
-        let mut at = Instant::now() + IDLE;
-        loop {
-            tokio::time::sleep_until(at).await;
-            match kept.upgrade().and_then(|kept| kept.sweep()) {
-                Some(next) => at = next,
-                None => return,
-            }
-        }
-    });
 }
 
 /// The address as it stands in a request: path and query.
@@ -163,47 +222,6 @@ fn origin_form(uri: &Uri) -> Uri {
 
 fn place(uri: &Uri) -> Place {
     (uri.scheme().cloned(), uri.authority().cloned())
-}
-
-impl KeptConnections {
-    fn take(&self, place: &Place) -> Option<Box<Line>> {
-        let mut idle = self.lock();
-        let lines = idle.lines.get_mut(place)?;
-        let now = Instant::now();
-        while let Some((until, line)) = lines.pop() {
-            if now < until {
-                return Some(line);
-            }
-        }
-        None
-    }
-
-    /// Returns whether a sweeper is wanted.
-    fn put(&self, place: Place, line: Box<Line>, until: Instant) -> bool {
-        let mut idle = self.lock();
-        let lines = idle.lines.entry(place).or_default();
-        if lines.len() < IDLE_CONNECTIONS_MAX {
-            lines.push((until, line));
-        }
-        !std::mem::replace(&mut idle.is_swept, true)
-    }
-
-    /// Closes what nobody used for too long. Returns when to look again; `None`: nothing is left.
-    fn sweep(&self) -> Option<Instant> {
-        let mut idle = self.lock();
-        let now = Instant::now();
-        idle.lines.retain(|_, lines| {
-            lines.retain(|(until, _)| now < *until);
-            !lines.is_empty()
-        });
-        let next = idle.lines.values().flatten().map(|(until, _)| *until).min();
-        idle.is_swept = next.is_some();
-        next
-    }
-
-    fn lock(&self) -> MutexGuard<'_, Idle> {
-        self.idle.lock()
-    }
 }
 
 impl fmt::Debug for Pool {

@@ -12,7 +12,7 @@ use rustls::pki_types::pem::PemObject as _;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::{ClientConfig, ConfigBuilder, RootCertStore, WantsVerifier};
 
-use crate::domain::access::{PemFile, TlsPolicy};
+use crate::domain::access::{HttpVersion, PemFile, TlsPolicy};
 use crate::transport::TransportError;
 
 /// The shared configuration: the system's roots, so that a company's own authority counts once it
@@ -60,6 +60,22 @@ pub(super) fn config_of(tls: Option<&TlsPolicy>) -> Result<Arc<ClientConfig>, Tr
         _ => trusting.with_no_client_auth(),
     };
     Ok(Arc::new(config))
+}
+
+/// How HTTP/2 is named when TLS is agreed.
+pub(super) const HTTP_2: &[u8] = b"h2";
+const HTTP_1_1: &[u8] = b"http/1.1";
+
+/// The same configuration, offering these versions of HTTP.
+pub(super) fn offering(trust: &ClientConfig, version: HttpVersion) -> Arc<ClientConfig> {
+    let offered: &[&[u8]] = match version {
+        HttpVersion::Auto => &[HTTP_2, HTTP_1_1],
+        HttpVersion::One => &[HTTP_1_1],
+        HttpVersion::Two => &[HTTP_2],
+    };
+    let mut offering = trust.clone();
+    offering.alpn_protocols = offered.iter().map(|name| name.to_vec()).collect();
+    Arc::new(offering)
 }
 
 fn certificates(file: &PemFile) -> Result<Vec<CertificateDer<'static>>, TransportError> {

@@ -117,6 +117,9 @@ fn of_alert(alert: AlertDescription) -> String {
         AlertDescription::UnrecognisedName => {
             "TLS: the other side does not know the name in the url; check it"
         }
+        AlertDescription::NoApplicationProtocol => {
+            "TLS: the other side offers no version of HTTP that downstream.http allows; set downstream.http = \"auto\""
+        }
         other => return format!("TLS: the other side ends the handshake ({other:?})"),
     };
     words.to_owned()

@@ -18,7 +18,7 @@ use parking_lot::Mutex;
 use tokio::time::{Instant, timeout_at};
 use url::form_urlencoded::{Serializer, byte_serialize};
 
-use super::line::Outgoing;
+use super::handover::Outgoing;
 use super::pool::Pool;
 use super::token_answer::{self, GrantedToken};
 use super::{exchange, request};
@@ -83,7 +83,7 @@ impl TokenSource {
         if let Some(same) = alive.find(|source| source.access == *access) {
             return Ok(Some(same));
         }
-        let source = Arc::new(Self::new(policy.clone(), access.clone(), pool.clone())?);
+        let source = Arc::new(Self::new(policy.clone(), access.clone(), pool.beside())?);
         sources.push(Arc::downgrade(&source));
         Ok(Some(source))
     }

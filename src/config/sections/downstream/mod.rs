@@ -16,7 +16,7 @@ use crate::config::setting::{
     DeclaredSection, Kind, SIGNED, Shown, ShownSetting, ShownVariant, Table, beside, custom,
     duration, list, parsed, settings, word,
 };
-use crate::domain::access::{Access, OAuth2Policy, ProxyPolicy, TlsPolicy};
+use crate::domain::access::{Access, HttpVersion, OAuth2Policy, ProxyPolicy, TlsPolicy};
 use crate::domain::answer_rules::{AnswerRule, EachPolicy};
 use crate::domain::egress::EgressAllow;
 use crate::domain::endpoint::{HttpDownstream, Secret};
@@ -40,6 +40,9 @@ enum Type {
 const TYPES: [(&str, Type); 3] = [("http", Type::Http), ("null", Type::Null), ("pull", Type::Pull)];
 const TYPES_LATER: [&str; 8] =
     ["smpp", "redis", "amqp", "kafka", "nats", "mqtt", "smtp", "command"];
+const HTTP_VERSIONS: [(&str, HttpVersion); 3] =
+    [("auto", HttpVersion::Auto), ("1.1", HttpVersion::One), ("2", HttpVersion::Two)];
+const TWO_THROUGH_PROXY: &str = "cannot be \"2\" for a downstream with http:// behind a proxy, which takes such requests by HTTP/1.1; call it by https://, or set http = \"auto\" or remove proxy";
 const OF_MESSAGE: &str = "cannot stand beside url = \"message\", where each message says its url and method itself; remove request, or give the queue an address";
 /// In place of an address: each message brings its own.
 const MESSAGE: &str = "message";
@@ -66,6 +69,9 @@ settings! {
             |it| (!request::says_method(it)).then(|| it.method.clone());
         /// Time for the whole call: a token, name look-up, connection, proxy, TLS, request and answer.
         timeout: u64 = duration(1..=TIMEOUT_MS_MAX).or(TIMEOUT_MS), |it| it.timeout_ms;
+        /// The version of HTTP. `auto`: over `https` HTTP/2 where the downstream offers it, else HTTP/1.1. `2`: HTTP/2 alone, over
+        /// `http` too; see [HTTP/2](credentials.md#http2).
+        http: HttpVersion = word(&HTTP_VERSIONS, &[]).or(HttpVersion::Auto), |it| it.access.http;
         /// Sent with every call: `{ Authorization = "Bearer ${SMS_TOKEN}" }`.
         headers: Vec<(http::HeaderName, Secret)> = headers(false).or(Vec::new()), |it| it.headers.clone();
         /// With it, calls are signed as [Standard Webhooks](https://www.standardwebhooks.com) describes.
@@ -123,9 +129,9 @@ pub(in crate::config) fn read(
         let (kind, target, method, timeout_ms) = (it.kind?, it.url?, it.method?, it.timeout?);
         let headers = it.headers?;
         let signing_secrets = signing::together(section, it.signing_secret, it.signing_secrets)?;
-        let (tls, proxy, oauth2) = (it.tls?, it.proxy?, it.oauth2?);
+        let (tls, proxy, oauth2, http) = (it.tls?, it.proxy?, it.oauth2?, it.http?);
         let oauth2 = oauth2::beside_headers(section, oauth2, &headers)?;
-        let access = Arc::new(Access { tls, proxy, oauth2 });
+        let access = Arc::new(Access { tls, proxy, oauth2, http });
         let answers = answers::together(section, it.answers, it.each)?;
         let hosts = it.hosts?;
         let brings_url = target.as_ref().is_some_and(|(_, shown)| shown == MESSAGE);
@@ -159,6 +165,9 @@ pub(in crate::config) fn read(
             (Type::Null, _) => Ok(Downstream::Null),
             (Type::Pull, _) => Ok(Downstream::Pull),
             (Type::Http, Some((url, url_shown))) => {
+                if http == HttpVersion::Two && access.proxy.is_some() && url.scheme() == "http" && !brings_url {
+                    return Err(section.wrong("http", TWO_THROUGH_PROXY));
+                }
                 let http = HttpDownstream {
                     url,
                     url_shown,

@@ -1,6 +1,7 @@
 //! What a downstream may say, and what is wrong with it.
 
 use crate::config::testing::{load_with, queue_errors, queue_of};
+use crate::domain::access::HttpVersion;
 use crate::domain::endpoint::{HttpDownstream, Secret};
 use crate::domain::policy::Downstream;
 
@@ -28,6 +29,38 @@ fn every_key_is_read() {
     assert_eq!(all.headers[0].0.as_str(), "x-one");
     assert_eq!(all.signing_secrets.len(), 1);
     assert_eq!(http("signing_secret = \"any text\"").signing_secrets.len(), 1);
+}
+
+#[test]
+fn the_version_of_http_is_one_of_three_words() {
+    assert_eq!(http("").access.http, HttpVersion::Auto);
+    for (word, version) in
+        [("auto", HttpVersion::Auto), ("1.1", HttpVersion::One), ("2", HttpVersion::Two)]
+    {
+        assert_eq!(http(&format!("http = \"{word}\"")).access.http, version);
+    }
+    let url = "url = \"https://h\"\n";
+    let refused = error(&format!("{url}http = \"3\""));
+    assert!(
+        refused.contains("queues.q.downstream.http: found \"3\", expected \"auto\" or \"1.1\" or"),
+        "{refused}"
+    );
+    assert!(error(&format!("{url}http = 2")).contains("queues.q.downstream.http: "));
+}
+
+#[test]
+fn http_2_is_not_required_through_a_proxy_that_passes_requests_on() {
+    let through = "http = \"2\"\nproxy = \"http://egress.example:3128\"";
+    let refused = error(&format!("url = \"http://h\"\n{through}"));
+    assert!(
+        refused.contains("queues.q.downstream.http: cannot be \"2\" for a downstream with http://"),
+        "{refused}"
+    );
+    assert!(refused.contains("or set http = \"auto\""), "{refused}");
+    assert_eq!(http(through).access.http, HttpVersion::Two);
+    // Which of the two a message names shows at its call.
+    let of_messages = format!("url = \"message\"\nhosts = [\"*\"]\n{through}");
+    queue_of(&format!("[queues.q.downstream]\n{of_messages}"));
 }
 
 #[test]

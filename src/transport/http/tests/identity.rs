@@ -23,7 +23,7 @@ fn file(name: &str) -> String {
     std::fs::read_to_string(format!("{path}{name}")).unwrap()
 }
 
-fn pem(name: &str) -> Option<PemFile> {
+pub(super) fn pem(name: &str) -> Option<PemFile> {
     Some(PemFile { path: name.to_owned(), text: Secret::new(file(name)) })
 }
 

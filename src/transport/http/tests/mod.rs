@@ -12,6 +12,7 @@ mod proxies;
 mod secure;
 mod server;
 mod tokens;
+mod two;
 
 use std::net::SocketAddr;
 use std::time::Duration;

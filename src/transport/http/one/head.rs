@@ -9,19 +9,14 @@ use std::ops::RangeInclusive;
 
 use http::{HeaderMap, HeaderName, HeaderValue};
 
-/// Interim answers before the final one; further ones are not HTTP as anybody means it.
-const INTERIM_ANSWERS_MAX: usize = 100;
+use crate::transport::http::handover::{INTERIM_ANSWERS_MAX, WireError};
+
 /// Bytes of all interim answers together.
 const INTERIM_BYTES_MAX: usize = 64 * 1024;
 /// A buffer that grew beyond this is not kept for the next answer.
 const KEPT_BYTES_MAX: usize = 4 * 1024;
 /// Every valid status.
 const STATUSES: RangeInclusive<u16> = 100..=999;
-
-/// There were too many interim answers, and no final one.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error("the answer is not HTTP: it has interim answers (1xx) without end")]
-pub(super) struct Endless;
 
 /// What has come of the heads of one answer.
 #[derive(Debug, Default)]
@@ -54,7 +49,7 @@ impl Heads {
     ///
     /// # Errors
     /// When nothing but interim answers comes.
-    pub(super) fn pass(&mut self, bytes: &mut [u8]) -> Result<(), Endless> {
+    pub(super) fn pass(&mut self, bytes: &mut [u8]) -> Result<(), WireError> {
         let mut rest = bytes;
         while !self.is_over && !rest.is_empty() {
             let line_len =
@@ -81,7 +76,7 @@ impl Heads {
         }
     }
 
-    fn end_line(&mut self) -> Result<(), Endless> {
+    fn end_line(&mut self) -> Result<(), WireError> {
         let is_blank = matches!(&self.head[self.line_at..], b"\n" | b"\r\n");
         if !is_blank {
             self.line_at = self.head.len();
@@ -99,14 +94,14 @@ impl Heads {
         Ok(())
     }
 
-    fn skip(&mut self) -> Result<(), Endless> {
+    fn skip(&mut self) -> Result<(), WireError> {
         self.interim_bytes += self.head.len();
         self.head.clear();
         self.line_at = 0;
         self.is_old = false;
         let is_endless =
             self.interim_answers > INTERIM_ANSWERS_MAX || self.interim_bytes > INTERIM_BYTES_MAX;
-        if is_endless { Err(Endless) } else { Ok(()) }
+        if is_endless { Err(WireError::Endless) } else { Ok(()) }
     }
 
     /// Whether the final head came from a server of HTTP/1.0.

@@ -9,11 +9,8 @@ use http::header::{CONNECTION, CONTENT_LENGTH, TRANSFER_ENCODING};
 use http::{HeaderMap, Method, StatusCode};
 
 use super::head::Heads;
+use crate::transport::http::handover::IDLE;
 
-/// How long an unused connection is kept. Many servers close theirs after 5 s (Node, Apache,
-/// uvicorn); a request that meets that close on the way is lost without an answer and parks its
-/// message under `on_uncertain = "park"`. Whoever calls less often than this can afford to connect.
-pub(super) const IDLE: Duration = Duration::from_secs(4);
 /// How much sooner than the other side says a connection is given up.
 const AHEAD: Duration = Duration::from_secs(1);
 

@@ -16,24 +16,10 @@ use hyper_util::rt::TokioIo;
 use parking_lot::{Mutex, MutexGuard};
 use rustix::net::RecvFlags;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
-use tokio::net::TcpStream;
 
 use super::head::Heads;
 use crate::transport::Paced;
-
-/// What bytes travel over.
-pub(super) type Stream = MaybeHttpsStream<TokioIo<TcpStream>>;
-
-/// Why a connection does not go on, where the reason is ours.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-pub(super) enum WireError {
-    /// Nothing of the request was written.
-    #[error("the other side had closed, or had sent something, before the request could start")]
-    NotFit,
-    /// The answer takes too much reading for what is in it.
-    #[error("the answer is too long")]
-    TooLong,
-}
+use crate::transport::http::handover::{Stream, WireError, is_gone, socket};
 
 /// What is known of the exchange that is under way on a connection.
 #[derive(Debug, Default)]
@@ -92,16 +78,11 @@ impl Watch {
     /// What comes of a failed write: the other side is gone, but may have answered before. The library must
     /// go on reading, so it is told that all is well; reading brings the answer, or the end.
     fn after_write(&mut self, error: io::Error) -> io::Result<()> {
-        match error.kind() {
-            io::ErrorKind::BrokenPipe
-            | io::ErrorKind::ConnectionReset
-            | io::ErrorKind::ConnectionAborted
-            | io::ErrorKind::NotConnected => {
-                self.write_error = Some(error);
-                Ok(())
-            }
-            _ => Err(error),
+        if !is_gone(&error) {
+            return Err(error);
         }
+        self.write_error = Some(error);
+        Ok(())
     }
 }
 
@@ -125,14 +106,14 @@ impl Watched {
     /// Whether nothing has come yet. The system is asked itself: what the runtime knows of a socket is as old
     /// as its last look at all of them.
     fn is_quiet(&self) -> bool {
-        let tcp = match self.stream.inner().inner() {
-            MaybeHttpsStream::Http(tcp) => tcp.inner(),
+        let stream = self.stream.inner().inner();
+        if matches!(stream, MaybeHttpsStream::Https(_)) && !self.is_used {
             // After agreeing on keys, servers send tickets for later connections; they are no answer.
-            MaybeHttpsStream::Https(_) if !self.is_used => return true,
-            MaybeHttpsStream::Https(tls) => tls.inner().get_ref().0.inner().inner(),
-        };
+            return true;
+        }
         let mut byte = [0; 1];
-        let peeked = rustix::net::recv(tcp, &mut byte, RecvFlags::PEEK | RecvFlags::DONTWAIT);
+        let peeked =
+            rustix::net::recv(socket(stream), &mut byte, RecvFlags::PEEK | RecvFlags::DONTWAIT);
         matches!(peeked, Err(rustix::io::Errno::AGAIN))
     }
 
