@@ -1,6 +1,6 @@
 #!/bin/sh
 # The way to a downstream with parts that nobody here wrote: an authority made by openssl, nginx that asks for client
-# certificates, tinyproxy that asks for a password, and an authorization server by authlib. Everything that is set up
+# certificates, and that closes connections after a few requests of either version of HTTP, tinyproxy that asks for a password, and an authorization server by authlib. Everything that is set up
 # right works, everything that is set up wrong is told in words, a change of all certificates loses no call, and no secret
 # is in the log.
 set -eu
@@ -38,7 +38,7 @@ cargo test --locked --features failpoints --test it --no-run
 port() {
     python3 -c 'import socket; s = socket.socket(); s.bind(("127.0.0.1", 0)); print(s.getsockname()[1])'
 }
-API=$(port) SERVER=$(port) HTTPS=$(port) PROXY=$(port)
+API=$(port) SERVER=$(port) HTTPS=$(port) PROXY=$(port) BRIEF=$(port) CLEAR=$(port)
 URL=http://127.0.0.1:$API
 rm -rf "$DIR"
 mkdir -p "$DIR/data" "$DIR/nginx"
@@ -93,6 +93,21 @@ http {
             proxy_set_header X-Client \$ssl_client_s_dn;
         }
     }
+    # Closes connections whenever it can.
+    log_format brief '\$server_protocol \$status \$http_webhook_id';
+    server {
+        listen 127.0.0.1:$BRIEF ssl http2;
+        listen 127.0.0.1:$CLEAR http2;
+        access_log $DIR/nginx/brief.log brief;
+        ssl_certificate $DIR/server.pem;
+        ssl_certificate_key $DIR/server.key;
+        keepalive_requests 5;
+        keepalive_timeout 1s;
+        client_max_body_size 10k;
+        location / {
+            return 200 "ok";
+        }
+    }
 }
 CONF
 cat >"$DIR/tinyproxy.conf" <<CONF
@@ -145,6 +160,24 @@ queue() {
     queue nameless "$right_tls" "proxy = \"http://127.0.0.1:$PROXY\""
     queue forgetful "$right_tls" "$right_proxy" "$(oauth2 canaryfalse basic)"
 } >"$DIR/tidegate.toml"
+# brief NAME URL VERSION: a queue in which nothing may be unknown, to the server that closes connections whenever it can.
+brief() {
+    echo "[queues.$1]"
+    echo 'rate = "150/s"'
+    echo 'concurrency = 6'
+    echo 'on_uncertain = "park"'
+    echo 'retry = { initial = "1s", max = "1s" }'
+    echo "[queues.$1.downstream]"
+    echo "url = \"$2\""
+    echo "http = \"$3\""
+    echo 'tls = { ca = "ca.pem" }'
+}
+{
+    brief newer "https://127.0.0.1:$BRIEF/" 2
+    brief chosen "https://127.0.0.1:$BRIEF/" auto
+    brief older "https://127.0.0.1:$BRIEF/" 1.1
+    brief clear "http://127.0.0.1:$CLEAR/" 2
+} >>"$DIR/tidegate.toml"
 TIDEGATE=$CARGO_TARGET_DIR/debug/tidegate
 "$TIDEGATE" check "$DIR/tidegate.toml" >"$DIR/check"
 TIDEGATE_LOG=trace TIDEGATE_LOG_FORMAT=human HTTPS_PROXY=http://127.0.0.1:1 \
@@ -193,6 +226,32 @@ curl -fsS -X POST "http://127.0.0.1:$SERVER/revoke" >/dev/null
 send right 51 60
 until_true "revoked tokens are replaced" has right delivered 60
 echo "links: delivered through mutual TLS, a proxy and with tokens"
+
+# ── a server that closes connections all the while loses nothing ─────────────────────────────────
+for queue in newer chosen older clear; do send "$queue" 1 300; done
+for queue in newer chosen older clear; do
+    until_true "300 messages of $queue are delivered" has "$queue" delivered 300
+done
+# Connections that have been closed meanwhile are noticed.
+sleep 2
+for queue in newer chosen older clear; do send "$queue" 301 310; done
+for queue in newer chosen older clear; do
+    until_true "10 further messages of $queue are delivered" has "$queue" delivered 310
+    [ "$(grep -c " 200 ${queue}_" "$DIR/nginx/brief.log")" -eq 310 ] || fail "messages of $queue came more than once"
+done
+spoken() {
+    grep " 200 $1_" "$DIR/nginx/brief.log" | cut -d ' ' -f 1 | sort -u
+}
+for queue in newer chosen clear; do
+    [ "$(spoken "$queue")" = HTTP/2.0 ] || fail "$queue spoke $(spoken "$queue")"
+done
+[ "$(spoken older)" = HTTP/1.1 ] || fail "older spoke $(spoken older)"
+python3 -c 'import json; print(json.dumps({"payload": "x" * 200_000}))' >"$DIR/large"
+for queue in newer older clear; do
+    "$TIDEGATE" send-batch "$queue" "$DIR/large" >/dev/null 2>&1 || fail "a large message to $queue is not taken"
+    until_true "a message that is too large for nginx is dead in $queue" has "$queue" dead 1
+done
+echo "links: 310 messages of each version of HTTP came once, over connections that end after five requests"
 
 # ── what is wrong is told in words ───────────────────────────────────────────────────────────────
 # told QUEUE WORDS: the queue is failing, and says so.
