@@ -33,6 +33,10 @@ pub(super) fn press(top: &mut Top, key: KeyEvent) -> Effect {
     if is_control || key.modifiers.contains(KeyModifiers::ALT) {
         return Effect::Nothing;
     }
+    if top.is_cramped {
+        let is_end = key.code == KeyCode::Char('q');
+        return if is_end { Effect::Quit } else { Effect::Nothing };
+    }
     top.said = None;
     match top.prompt.take() {
         Some(prompt) => answer(top, prompt, key.code),
@@ -163,7 +167,7 @@ fn queue_of(top: &Top) -> Option<String> {
     }
 }
 
-/// Opens what is under the cursor.
+/// Opens what is chosen.
 fn open(top: &mut Top, facet: Facet) {
     let panel = match top.panels.last_mut() {
         None => top

@@ -1,17 +1,17 @@
-//! A cursor in a list, or how far a text was scrolled.
+//! Which row of a list is chosen, or how far a text was scrolled.
 //!
 //! Pure. Refuses to know what is listed.
 
-/// Where the cursor stands, and what is seen.
+/// Which row is chosen, and which rows are seen.
 #[derive(Debug, Default, Clone, PartialEq, Eq)]
 pub(super) struct Listing {
-    /// The row of the cursor, or the first line that is seen of a text.
+    /// The chosen row, or the first line that is seen of a text.
     pub(super) at: usize,
     /// The first row that is seen.
     pub(super) first: usize,
 }
 
-/// How far the cursor goes.
+/// How far to go.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Motion {
     /// One row.
@@ -32,7 +32,7 @@ pub(super) enum Motion {
 const PAGE_ROWS: usize = 10;
 
 impl Listing {
-    /// Moves the cursor; `fit` or `scroll` hold it within what there is.
+    /// Goes to another row; `fit` or `scroll` hold it within what there is.
     pub(super) fn go(&mut self, motion: Motion) {
         self.at = match motion {
             Motion::Up => self.at.saturating_sub(1),
@@ -44,7 +44,7 @@ impl Listing {
         };
     }
 
-    /// Holds the cursor within so many rows, of which so many are seen; the rows move only where it leaves them.
+    /// Holds the chosen row within so many rows, of which so many are seen; the rows move only where it would leave them.
     pub(super) fn fit(&mut self, rows: usize, seen: usize) {
         self.at = self.at.min(rows.saturating_sub(1));
         let least = (self.at + 1).saturating_sub(seen);
@@ -63,7 +63,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn rows_move_only_where_the_cursor_leaves_them() {
+    fn rows_move_only_where_the_chosen_one_would_leave_them() {
         let mut listing = Listing::default();
         for _ in 0..5 {
             listing.go(Motion::Down);

@@ -43,7 +43,7 @@ impl QueueOrder {
 #[derive(Debug, Default)]
 pub(super) struct Overview {
     all: Vec<QueueView>,
-    /// The name under the cursor: queues change places, and the cursor stays with its own.
+    /// The name of the chosen queue: queues change places, and it stays chosen.
     chosen: Option<String>,
     pub(super) order: QueueOrder,
     /// Only queues with this in their name.
@@ -75,12 +75,12 @@ impl Overview {
         self.all.iter().filter(|queue| queue.name.contains(&self.filter)).collect()
     }
 
-    /// The queue under the cursor.
+    /// The chosen queue.
     pub(super) fn chosen(&self) -> Option<&QueueView> {
         self.shown().get(self.listing.at).copied()
     }
 
-    /// Moves the cursor.
+    /// Chooses another queue.
     pub(super) fn go(&mut self, motion: Motion) {
         self.listing.go(motion);
         let rows = self.shown().len();
@@ -100,7 +100,7 @@ impl Overview {
         self.arrange();
     }
 
-    /// Puts the queues in their order, and the cursor where its queue is now.
+    /// Puts the queues in their order, and finds the place of the chosen one.
     fn arrange(&mut self) {
         match self.order {
             QueueOrder::Trouble => {

@@ -1,4 +1,4 @@
-//! The screens: what each has been told, and where its cursor stands.
+//! The screens: what each has been told, and which row of it is chosen.
 //!
 //! Pure. Owns which requests a screen needs. Refuses to know keys (`keys`) and how a screen looks (`view`).
 
@@ -113,7 +113,7 @@ impl Panel {
         }
     }
 
-    /// Where its cursor stands.
+    /// Which row is chosen.
     pub(super) fn listing(&mut self) -> &mut Listing {
         match self {
             Self::Queue(panel) => &mut panel.listing,
@@ -147,7 +147,7 @@ impl QueuePanel {
         (self.messages, self.listing) = (None, Listing::default());
     }
 
-    /// The message under the cursor.
+    /// The chosen message.
     pub(super) fn chosen(&self) -> Option<&MessageView<'static>> {
         self.messages.as_ref()?.get(self.listing.at)
     }

@@ -29,6 +29,8 @@ pub(super) struct Top {
     pub(super) told_ms: u64,
     /// Since when an answer is awaited, by the same clock.
     pub(super) asked_ms: Option<u64>,
+    /// The terminal has no room for anything but to say so: nothing can be confirmed that is not seen.
+    pub(super) is_cramped: bool,
 }
 
 /// What the operator is asked, or is typing.
@@ -69,6 +71,7 @@ impl Top {
             troubles: Vec::new(),
             told_ms: 0,
             asked_ms: None,
+            is_cramped: false,
         }
     }
 

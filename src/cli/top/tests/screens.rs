@@ -24,7 +24,7 @@ fn tab_goes_round_the_screens_side_by_side() {
 fn doctor_is_seen_from_everywhere_and_escape_leads_back() {
     let mut operator = Operator::starts();
     operator.presses("Enter d d");
-    operator.line("problem  sms: its downstream has been failing since 2026-11-21 08:52:00 UTC");
+    operator.line("problem sms: its downstream has been failing since 2026-11-21 08:52:00 UTC");
     operator.line("docs/runbook.md#tidegatedownstreamfailing");
     operator.presses("Esc");
     operator.line("queue sms");
@@ -89,6 +89,7 @@ fn every_screen_fits_eighty_columns_and_larger_and_smaller_terminals() {
     let mut operator = Operator::starts();
     operator.size = (60, 20);
     assert!(operator.sees().starts_with("This terminal has 60 columns and 20 lines."));
+    assert_eq!(operator.presses("r y"), Effect::Nothing, "what is not seen is not confirmed");
     assert_eq!(operator.presses("q"), Effect::Quit);
 }
 

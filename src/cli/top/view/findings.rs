@@ -19,7 +19,7 @@ pub(super) fn lines(told: &DoctorAnswer, times: &Times, width: u16) -> Vec<Strin
     }
     for finding in &told.findings {
         let (weight, about) = (finding.weight.as_str(), plain(&finding.about));
-        lines.extend(sentence(&format!("{weight}  {about}: {}", what(finding, times)), 0, width));
+        lines.extend(sentence(&format!("{weight} {about}: {}", what(finding, times)), 0, width));
         lines.extend(sentence(&format!("→ {}", plain(&finding.remedy)), 2, width));
         if let Some(runbook) = &finding.runbook {
             lines.extend(sentence(&format!("more: {}", plain(runbook)), 4, width));

@@ -31,7 +31,7 @@ use crate::cli::times::Times;
 pub(super) const COLUMNS_MIN: u16 = 80;
 /// The same in lines.
 pub(super) const LINES_MIN: u16 = 24;
-/// So many lines are kept free for what is said.
+/// A step, and what could not be answered, have so many lines each.
 const SAID_LINES_MAX: usize = 4;
 /// An answer that takes longer than this is called late.
 const LATE_MS: u64 = 5000;
@@ -39,53 +39,53 @@ const LATE_MS: u64 = 5000;
 /// Shows the state.
 pub(super) fn draw(frame: &mut Frame<'_>, top: &mut Top, times: &Times, paint: Paint) {
     let area = frame.area();
-    if area.width < COLUMNS_MIN || area.height < LINES_MIN {
+    top.is_cramped = area.width < COLUMNS_MIN || area.height < LINES_MIN;
+    if top.is_cramped {
         too_small(frame, area);
         return;
     }
     let said = said(top, times, usize::from(area.width));
-    let said_height = u16::try_from(said.len()).unwrap_or(0);
     let parts = [
         Constraint::Length(1),
         Constraint::Fill(1),
-        Constraint::Length(said_height),
+        Constraint::Length(u16::try_from(said.len()).unwrap_or(0)),
         Constraint::Length(1),
     ];
-    let [head, body, below, foot] = Layout::vertical(parts).areas(area);
+    let [head, middle, below, foot] = Layout::vertical(parts).areas(area);
     frame.render_widget(header(top, times, head.width), head);
-    match top.panels.last_mut() {
-        None => queues::draw(frame, body, &mut top.overview, times, paint),
-        Some(Panel::Queue(panel)) => queue::draw(frame, body, panel, times, paint),
-        Some(Panel::Message(panel)) => message::draw(frame, body, panel, times),
-        Some(Panel::Findings(told, listing)) => {
-            let lines = told.as_ref().map(|told| findings::lines(told, times, body.width));
-            scrolled(frame, body, lines, listing);
-        }
-        Some(Panel::Operations(told, listing)) => {
-            let lines = told.as_ref().map(|told| tables::operations(told, times, body.width));
-            scrolled(frame, body, lines, listing);
-        }
-        Some(Panel::Nodes(told, listing)) => {
-            let lines = told.as_ref().map(|told| tables::nodes(told, times, body.width));
-            scrolled(frame, body, lines, listing);
-        }
-    }
-    let style =
-        if top.trouble().is_some() || is_failure(top) { paint.alarm() } else { Paint::title() };
-    frame.render_widget(
-        Paragraph::new(said.into_iter().map(Line::from).collect::<Vec<_>>()).style(style),
-        below,
-    );
-    frame.render_widget(
-        Paragraph::new(cut(&keys(top), usize::from(foot.width))).style(Paint::edge()),
-        foot,
-    );
+    body(frame, middle, top, times, paint);
+    let is_bad = top.trouble().is_some() || is_failure(top);
+    let style = if is_bad { paint.alarm() } else { Paint::title() };
+    let said: Vec<Line<'_>> = said.into_iter().map(Line::from).collect();
+    frame.render_widget(Paragraph::new(said).style(style), below);
+    let keys = cut(&keys(top), usize::from(foot.width));
+    frame.render_widget(Paragraph::new(keys).style(Paint::edge()), foot);
     match &top.prompt {
         Some(Prompt::Help) => help::draw(frame, area),
         Some(Prompt::Filter(_)) | None => {}
         Some(prompt) => prompt::draw(frame, area, prompt),
     }
     clean(frame.buffer_mut());
+}
+
+/// What the screen is about.
+fn body(frame: &mut Frame<'_>, area: Rect, top: &mut Top, times: &Times, paint: Paint) {
+    let width = area.width;
+    let (lines, listing) = match top.panels.last_mut() {
+        None => return queues::draw(frame, area, &mut top.overview, times, paint),
+        Some(Panel::Queue(panel)) => return queue::draw(frame, area, panel, times, paint),
+        Some(Panel::Message(panel)) => return message::draw(frame, area, panel, times),
+        Some(Panel::Findings(told, listing)) => {
+            (told.as_ref().map(|told| findings::lines(told, times, width)), listing)
+        }
+        Some(Panel::Operations(told, listing)) => {
+            (told.as_ref().map(|told| tables::operations(told, times, width)), listing)
+        }
+        Some(Panel::Nodes(told, listing)) => {
+            (told.as_ref().map(|told| tables::nodes(told, times, width)), listing)
+        }
+    };
+    scrolled(frame, area, lines, listing);
 }
 
 fn is_failure(top: &Top) -> bool {
@@ -125,27 +125,29 @@ fn header(top: &Top, times: &Times, width: u16) -> Paragraph<'static> {
     Paragraph::new(line).style(Paint::edge())
 }
 
-/// What came of the last step, or what could not be answered.
+/// What came of the last step, and what could not be answered.
 fn said(top: &Top, times: &Times, width: usize) -> Vec<String> {
-    let asked_ms = top.asked_ms.filter(|at_ms| times.now_ms.saturating_sub(*at_ms) >= LATE_MS);
-    let text = match (&top.busy, &top.said, top.trouble(), asked_ms) {
-        (Some(errand), ..) => format!("Asked for: {}", errand.command()),
-        (None, Some(said), ..) => said.text.clone(),
-        (None, None, Some(failure), _) => {
-            let age = times.distance(top.told_ms);
-            format!("{} It is tried again; what is shown is from {age}.", sentences(failure))
-        }
-        (None, None, None, Some(asked_ms)) => {
-            let (asked, told) = (times.distance(asked_ms), times.distance(top.told_ms));
-            format!(
-                "The daemon was asked {asked} and has not answered; what is shown is from {told}."
-            )
-        }
-        (None, None, None, None) => return Vec::new(),
+    let step = match (&top.busy, &top.said) {
+        (Some(errand), _) => Some(format!("Asked for: {}", errand.command())),
+        (None, said) => said.as_ref().map(|said| said.text.clone()),
     };
-    let mut lines = sentence(&text, 0, width);
-    lines.truncate(SAID_LINES_MAX);
-    lines
+    let told = times.distance(top.told_ms);
+    let asked_ms = top.asked_ms.filter(|at_ms| times.now_ms.saturating_sub(*at_ms) >= LATE_MS);
+    let trouble = match (top.trouble(), asked_ms) {
+        (Some(failure), _) => {
+            let what = sentences(failure);
+            Some(format!("{what} It is tried again; what is shown is from {told}."))
+        }
+        (None, Some(asked_ms)) => {
+            let asked = times.distance(asked_ms);
+            Some(format!(
+                "The daemon was asked {asked} and has not answered; what is shown is from {told}."
+            ))
+        }
+        (None, None) => None,
+    };
+    let of = |text: String| sentence(&text, 0, width).into_iter().take(SAID_LINES_MAX);
+    step.into_iter().chain(trouble).flat_map(of).collect()
 }
 
 /// The keys that do something here.

@@ -29,7 +29,7 @@ impl Paint {
         Style::new().add_modifier(Modifier::BOLD)
     }
 
-    /// The row of the cursor, which also has a sign before it.
+    /// The chosen row, which also has a sign before it.
     pub(super) const fn chosen() -> Style {
         Style::new().add_modifier(Modifier::REVERSED)
     }

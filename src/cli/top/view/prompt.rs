@@ -5,7 +5,7 @@ use ratatui::layout::Rect;
 use ratatui::text::Line;
 use ratatui::widgets::{Block, Clear, Paragraph};
 
-use super::text::sentence;
+use super::text::{fold, sentence};
 use crate::cli::plain::plain;
 use crate::cli::top::errand::Errand;
 use crate::cli::top::state::Prompt;
@@ -54,13 +54,14 @@ fn lines(prompt: &Prompt, width: usize) -> Vec<String> {
 
 /// What was typed, with its end in sight.
 fn typed(text: &str, width: usize) -> Vec<String> {
-    super::text::fold(&format!("{}▏", plain(text)), width)
+    fold(&format!("{}▏", plain(text)), width)
 }
 
 fn confirm(errand: &Errand, width: usize) -> Vec<String> {
     let mut lines = sentence(&errand.question(), 0, width);
     lines.push(String::new());
-    lines.extend(sentence(&format!("The same as: {}", errand.command()), 0, width));
+    // As it is: a shell does not take two blanks for one.
+    lines.extend(fold(&plain(&format!("The same as: {}", errand.command())), width));
     lines.push(String::new());
     lines.push("y does it, n leaves it.".to_owned());
     lines

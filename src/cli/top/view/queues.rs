@@ -1,4 +1,4 @@
-//! The first screen: a row for each queue, and more on the one under the cursor.
+//! The first screen: a row for each queue, and more on the chosen one.
 //!
 //! Owns the columns. Refuses to know which queue comes first (`overview`).
 
@@ -21,7 +21,7 @@ use crate::wire::queue::QueueView;
 const BESIDE_NAME: u16 = 61;
 /// How wide the bar of what waits is.
 const BAR_WIDTH: u16 = 6;
-/// Lines for the queue under the cursor.
+/// Lines for the chosen queue.
 const DETAIL_LINES: u16 = 5;
 
 /// Shows all queues.
@@ -124,7 +124,7 @@ pub(super) fn calls_a_minute(queue: &QueueView) -> String {
     if calls > 0.0 && calls < 1.0 { "<1".to_owned() } else { format!("{calls:.0}") }
 }
 
-/// The queue under the cursor: whether it sends and why not, and what has no column.
+/// The chosen queue: whether it sends and why not, and what has no column.
 fn details(queue: &QueueView, order: &str, times: &Times, area: Rect) -> Vec<Line<'static>> {
     let width = usize::from(area.width);
     let rule = format!("── {} ({order}; o changes the order) ", plain(&queue.name));

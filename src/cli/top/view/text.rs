@@ -94,6 +94,8 @@ mod tests {
         assert_eq!(fold("号码无效", 5), ["号码", "无效"]);
         assert_eq!(cut("号码无效", 5), "号码…");
         assert_eq!(cut("short", 5), "short");
-        assert_eq!(sentence("a abcdefghijklmnopqrstuvwxyzabcdef", 0, 24).concat().len(), 34);
+        let folded = sentence("a abcdefghijklmnopqrstuvwxyzabcdef", 0, 24);
+        assert!(folded.iter().all(|line| line.width() <= 24), "{folded:?}");
+        assert!(folded.concat().ends_with("abcdefghijklmnopqrstuvwxyzabcdef"));
     }
 }
