@@ -104,7 +104,7 @@ impl Overview {
     fn arrange(&mut self) {
         match self.order {
             QueueOrder::Trouble => {
-                self.all.sort_by(|a, b| (rank(a), &a.name).cmp(&(rank(b), &b.name)))
+                self.all.sort_by(|a, b| (rank(a), &a.name).cmp(&(rank(b), &b.name)));
             }
             QueueOrder::Waiting => {
                 self.all.sort_by(|a, b| {

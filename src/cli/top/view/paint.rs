@@ -1,4 +1,4 @@
-//! How things look: with colours, or without where NO_COLOR says so.
+//! How things look: with colours, or without where `NO_COLOR` says so.
 //!
 //! Colours only repeat what words and signs say already.
 

@@ -14,13 +14,13 @@ pub(super) fn rows(columns: &[Column], mut rows: Vec<Vec<String>>, width: usize)
     for text in rows.iter_mut().flatten() {
         *text = plain(text);
     }
-    folded(Table { columns, rows: &rows, width: Some(width), paint: as_it_is }.lines(), width)
+    folded(&Table { columns, rows: &rows, width: Some(width), paint: as_it_is }.lines(), width)
 }
 
 /// Names and values.
 pub(super) fn pairs(pairs: impl Iterator<Item = (String, String)>, width: usize) -> Vec<String> {
     let pairs: Vec<_> = pairs.map(|(name, value)| (plain(&name), plain(&value))).collect();
-    folded(table::pairs(&pairs, Some(width), as_it_is), width)
+    folded(&table::pairs(&pairs, Some(width), as_it_is), width)
 }
 
 fn as_it_is(_: Look, text: &str) -> String {
@@ -28,7 +28,7 @@ fn as_it_is(_: Look, text: &str) -> String {
 }
 
 /// A word that is wider than the screen goes on in the next line.
-fn folded(lines: Vec<String>, width: usize) -> Vec<String> {
+fn folded(lines: &[String], width: usize) -> Vec<String> {
     lines.iter().flat_map(|line| fold(line, width)).collect()
 }
 
