@@ -72,8 +72,13 @@ const FLOORS: [(&str, &[&str]); 13] = [
 ];
 
 /// What only some rooms may name: (crate or path, rooms).
-const ONLY_IN: [(&str, &[&str]); 3] =
-    [("redis::", &["store"]), ("axum::", &["api", "app"]), ("clap::", &["cli", "main"])];
+const ONLY_IN: [(&str, &[&str]); 5] = [
+    ("redis::", &["store"]),
+    ("axum::", &["api", "app"]),
+    ("clap::", &["cli", "main"]),
+    ("ratatui::", &["cli"]),
+    ("crossterm::", &["cli"]),
+];
 
 /// What the pure rooms must not name.
 const NOT_IN_PURE_ROOMS: [&str; 7] =

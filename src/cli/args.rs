@@ -168,6 +168,9 @@ pub enum ClientCommand {
     Limit(LimitArgs),
     /// Show all queues with their counts
     Queues,
+    /// Show queues, messages and what is wrong on a screen that is kept current, with keys for the usual steps
+    #[command(long_about = TOP, after_help = examples::TOP)]
+    Top,
     /// Show one queue with its settings, and whether it sends now
     Queue(QueueArgs),
     /// Show keys of a queue that were given a weight or limits at run time, or put or delete them
@@ -251,6 +254,13 @@ is stored only once. An id in a row (see export) is ignored. If the daemon is bu
 reached, the command waits and then goes on by itself.
 
 Rejected rows go to FILE.rejects.ndjson as {\"line\", \"row\", \"problem\"}; the exit code is then 1.";
+
+const TOP: &str = "\
+Show queues, messages and what is wrong on a screen that is kept current, with keys for the usual steps.
+
+The arrows choose, Enter opens, Esc goes back, ? shows all keys and q quits. The screen needs a terminal of \
+80 columns and 24 lines. It asks the daemon for what is seen, at most once a second, and changes nothing \
+without a confirmation that names the command that does the same.";
 
 const DOCTOR: &str = "\
 List what prevents messages from being sent, with remedies; exit 1 if something was found.

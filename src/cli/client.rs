@@ -124,6 +124,11 @@ impl Client {
         Ok(Self { http: HyperClient::builder(TokioExecutor::new()).build(tls), base, token, user })
     }
 
+    /// Which daemon is asked, without what may be secret in its address.
+    pub(crate) fn origin(&self) -> String {
+        self.base.origin().ascii_serialization()
+    }
+
     /// Reads.
     pub(crate) async fn get(&self, target: &Target) -> Result<Answer, Failure> {
         self.exchange(Method::GET, target, None, Duration::ZERO).await?.ok()

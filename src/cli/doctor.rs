@@ -113,7 +113,7 @@ fn show(
 }
 
 /// What was found, its moment as all others.
-fn what(finding: &FindingView, times: &Times) -> String {
+pub(super) fn what(finding: &FindingView, times: &Times) -> String {
     let detail = plain(&finding.detail);
     match finding.at {
         Some(at) => detail.replace(&rfc3339(at.0), &times.at(at.0)),

@@ -22,6 +22,11 @@ Examples:
   tidegate simulate --config new.toml --backlog --hours 72
   tidegate simulate --config new.toml --trace yesterday.ndjson --output json";
 
+pub(super) const TOP: &str = "\
+Examples:
+  tidegate top
+  tidegate top --tz Asia/Shanghai --url http://gate.example:7411";
+
 pub(super) const RUN: &str = "\
 Example:
   tidegate run sms_01JD8Q2W6R9T4Y7B1N0C5V8K3M";

@@ -57,7 +57,8 @@ fn show(explanation: &ExplanationView, session: &mut Session) -> Result<(), Fail
     session.screen.rows(&[whole("GATE"), whole("PASSES"), words("WHAT IT SAYS")], rows)
 }
 
-fn facts(explanation: &ExplanationView, times: &Times) -> Vec<(&'static str, String)> {
+/// Where the message stands, and when it can leave.
+pub(super) fn facts(explanation: &ExplanationView, times: &Times) -> Vec<(&'static str, String)> {
     let at = |moment: Option<Moment>| {
         moment.map_or_else(|| "nobody can know".to_owned(), |at| times.at_and_distance(at.0))
     };
@@ -75,7 +76,8 @@ fn stands(position: &PositionView) -> String {
     format!("{more}{} before it, in the line of its {whose}", count(position.ahead, "message"))
 }
 
-fn row(answer: &GateAnswerView) -> Vec<String> {
+/// What a gate says: its row in the table.
+pub(super) fn row(answer: &GateAnswerView) -> Vec<String> {
     let passes = if answer.passes { "yes" } else { "no" };
     let setting = answer.setting.as_deref().map(|setting| format!(" [{}]", plain(setting)));
     let blockers: Vec<_> = answer.blocked_by.iter().filter_map(blocker).collect();

@@ -67,6 +67,7 @@ mod stream;
 mod table;
 mod target;
 mod times;
+mod top;
 mod topics;
 mod trial;
 mod usage;
@@ -204,6 +205,7 @@ async fn dispatch(command: ClientCommand, session: &mut Session) -> Result<Exit,
         ClientCommand::Limits => shared_limits::limits(session).await,
         ClientCommand::Limit(args) => shared_limits::limit(&args, session).await,
         ClientCommand::Queues => queues::queues(session).await,
+        ClientCommand::Top => top::top(session).await,
         ClientCommand::Queue(args) => queues::queue(&args.queue, session).await,
         ClientCommand::Key(args) => keys::key(&args, session).await,
         ClientCommand::Override(args) => overrides::overrides(&args, session).await,

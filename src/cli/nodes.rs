@@ -73,7 +73,8 @@ pub(crate) async fn nodes(session: &mut Session) -> Result<Exit, Failure> {
     Ok(Exit::Ok)
 }
 
-fn row(node: &NodeView, times: &Times) -> Vec<String> {
+/// Its row in the table: all but what is alike in all nodes.
+pub(super) fn row(node: &NodeView, times: &Times) -> Vec<String> {
     vec![
         node.id.clone(),
         node.host.clone(),

@@ -139,8 +139,12 @@ impl Screen {
     }
 
     fn paint(&self) -> fn(Look, &str) -> String {
-        let has_colours = std::env::var_os("NO_COLOR").is_none_or(|word| word.is_empty());
-        if self.out_is_tty && has_colours { painted } else { |_, text| text.to_owned() }
+        if self.has_colours() { painted } else { |_, text| text.to_owned() }
+    }
+
+    /// Whether colours are seen, and wanted.
+    pub(crate) fn has_colours(&self) -> bool {
+        self.out_is_tty && std::env::var_os("NO_COLOR").is_none_or(|word| word.is_empty())
     }
 }
 

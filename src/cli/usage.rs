@@ -14,11 +14,12 @@ use super::exit::{Exit, Failure};
 use super::screen::Screen;
 
 /// What people type, and what it is called here.
-const MEANT: [(&str, &str); 13] = [
+const MEANT: [(&str, &str); 14] = [
     (
         "status",
         "`tidegate queues` shows whether each queue sends; `tidegate doctor` lists what is wrong",
     ),
+    ("watch", "`tidegate top` shows queues and messages on a screen that is kept current"),
     ("version", "`tidegate --version` shows the version"),
     ("ls", "`tidegate list QUEUE` lists messages; `tidegate queues` lists queues"),
     ("show", "`tidegate get ID` shows a message; `tidegate queue QUEUE` shows a queue"),

@@ -154,7 +154,8 @@ async fn the_answer_of_another_server_is_an_error_for_every_command() {
         }
     }
     let cli = <super::super::Cli as clap::CommandFactory>::command();
-    let here = ["serve", "sink", "check", "token", "completion", "man"];
+    // What talks to nobody; and `top`, which asks nobody without a terminal (tests/it/cli/top).
+    let here = ["serve", "sink", "check", "token", "completion", "man", "top"];
     for command in cli.get_subcommands().map(clap::Command::get_name) {
         let is_tried = lines.iter().any(|line| line.split(' ').next() == Some(command));
         assert!(is_tried || here.contains(&command), "{command} is not tried");
@@ -311,4 +312,18 @@ async fn a_length_without_a_unit_says_what_was_understood() {
     let done = daemon.run(&["send", "sms", "-d", "1", "--delay", "3600000"]).await;
     assert!(done.err.contains("taken as seconds: 41d16h"), "{}", done.err);
     assert!(done.err.contains("3600000ms"), "{}", done.err);
+}
+
+#[tokio::test]
+async fn a_screen_without_a_terminal_is_refused_before_anything_is_asked() {
+    let daemon = Daemon::with([]).await;
+    for (words, what, next) in [
+        (&["top"][..], "needs a terminal", "`tidegate queues` prints the queues once"),
+        (&["top", "--output", "json"], "has no JSON", "`tidegate queues --output json`"),
+    ] {
+        let done = daemon.run(words).await;
+        assert_eq!((done.exit, done.out.as_str()), (Exit::Usage, ""), "{words:?}");
+        assert!(done.err.contains(what) && done.err.contains(next), "{}", done.err);
+    }
+    assert!(daemon.lines().is_empty());
 }

@@ -6,3 +6,4 @@ mod doctor;
 mod first_words;
 mod sink;
 mod tables;
+mod top;

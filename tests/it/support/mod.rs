@@ -28,6 +28,7 @@ pub(crate) mod script;
 pub(crate) mod seen;
 pub(crate) mod sentinel;
 pub(crate) mod stalls;
+pub(crate) mod terminal;
 pub(crate) mod vocabulary;
 pub(crate) mod wait;
 pub(crate) mod wire;
