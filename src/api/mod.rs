@@ -27,6 +27,7 @@ mod forecast;
 mod guard;
 mod health;
 mod held_by;
+mod history;
 mod idempotency;
 mod intake;
 mod items;

@@ -12,8 +12,8 @@ use utoipa_axum::routes;
 use super::problem::{Code, Problem};
 use super::{
     ApiState, Door, actions, audit, batch, change, clock, doctor, events, explain, forecast, guard,
-    health, keys, limits, list, messages, openapi, operations, overrides, pull, queues, receipts,
-    rollbacks, schedules, send, topics, try_call, windows,
+    health, history, keys, limits, list, messages, openapi, operations, overrides, pull, queues,
+    receipts, rollbacks, schedules, send, topics, try_call, windows,
 };
 
 /// The whole door.
@@ -52,6 +52,7 @@ pub(super) fn described() -> OpenApiRouter<Arc<Door>> {
         .routes(routes!(audit::audit, audit::repair))
         .routes(routes!(windows::windows))
         .routes(routes!(forecast::forecast))
+        .routes(routes!(history::history))
         .routes(routes!(receipts::receive, receipts::receive_query))
         .routes(routes!(try_call::try_call))
         .routes(routes!(topics::publish))

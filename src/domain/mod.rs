@@ -35,6 +35,7 @@ pub mod limit;
 pub mod loss;
 pub mod message;
 pub mod message_target;
+pub mod minutes;
 pub mod operation;
 pub mod outcome;
 pub mod overrides;

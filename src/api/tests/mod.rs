@@ -3,6 +3,7 @@
 mod auth;
 mod batches;
 mod changes;
+mod history;
 mod intake;
 mod limits;
 mod queues;
