@@ -16,6 +16,7 @@ mod budget;
 mod change;
 mod client;
 mod clock;
+mod cors;
 mod cursor;
 mod doctor;
 mod estimate;
@@ -46,6 +47,7 @@ mod operations;
 mod overrides;
 mod pace;
 mod page;
+mod page_guard;
 mod paths;
 mod payload;
 mod peer;
@@ -73,7 +75,7 @@ mod send;
 mod sending;
 mod serve;
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 mod tokens;
 mod topics;
 mod try_call;
@@ -87,6 +89,7 @@ use std::sync::Arc;
 
 use tokio_util::sync::CancellationToken;
 
+pub use page_guard::{Holder, PageGuard};
 pub use reload::LastReload;
 pub use router::router;
 pub use serve::serve;

@@ -60,5 +60,6 @@ pub mod topic;
 pub mod units;
 pub mod url_hosts;
 pub mod waited;
+pub mod web_place;
 pub mod window;
 pub mod zone;

@@ -10,7 +10,7 @@ mod queues;
 mod reach;
 mod reading;
 mod stops;
-mod support;
+pub(crate) mod support;
 mod time_unknown;
 
 pub(super) use support::policy;
