@@ -62,7 +62,7 @@ test:
 # the packages' checks), then what is shipped beside the source: see tests/packages/run.sh. Its own closing
 # line ends the log.
 test-all: test
-	@sh deploy/setup.sh cargo redis valkey venv npm nginx tinyproxy openssl prometheus debootstrap cargo-deb cargo-cyclonedx
+	@sh deploy/setup.sh cargo redis valkey venv npm nginx chromium tinyproxy openssl prometheus debootstrap cargo-deb cargo-cyclonedx
 	cargo it -- --ignored --skip alerts::live --skip rig::recorder --skip rig::torture \
 		--skip the_scripts_of_lanes_are_measured
 	sh tests/packages/run.sh

@@ -160,6 +160,13 @@ need_nginx() {
     leave_no_service nginx
 }
 
+# The browser in which the dashboard is tried. Where it is not to be had, that check is skipped.
+need_chromium() {
+    if has chromium || has chromium-browser; then return; fi
+    echo "tidegate: installing chromium, in which the dashboard is tried" >&2
+    install chromium chromium-browser || echo "tidegate: without chromium the dashboard is not tried in a browser" >&2
+}
+
 need_tinyproxy() {
     has tinyproxy && return
     echo "tidegate: installing tinyproxy, which the tests call through" >&2
@@ -193,10 +200,10 @@ leave_no_service() {
 
 for thing in "$@"; do
     case $thing in
-        cargo | curl | debootstrap | jq | nginx | npm | openssl | prometheus | python3 | redis | tinyproxy | valkey | venv) "need_$thing" ;;
+        cargo | chromium | curl | debootstrap | jq | nginx | npm | openssl | prometheus | python3 | redis | tinyproxy | valkey | venv) "need_$thing" ;;
         cargo-deb) need_tool cargo-deb 3.8.0 ;;
         # It has little to compute: not optimised it is there in half the time.
         cargo-cyclonedx) need_tool cargo-cyclonedx 0.5.9 --debug ;;
-        *) give_up "deploy/setup.sh does not know \"$thing\"; it knows cargo, cargo-cyclonedx, cargo-deb, curl, debootstrap, jq, nginx, npm, openssl, prometheus, python3, redis, tinyproxy, valkey and venv." ;;
+        *) give_up "deploy/setup.sh does not know \"$thing\"; it knows cargo, cargo-cyclonedx, cargo-deb, chromium, curl, debootstrap, jq, nginx, npm, openssl, prometheus, python3, redis, tinyproxy, valkey and venv." ;;
     esac
 done

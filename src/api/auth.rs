@@ -93,7 +93,9 @@ pub(super) fn admit_in_url(
     ))
 }
 
-fn valid<'a>(
+/// # Errors
+/// 401 for a token that is not known or has expired; 503 where nobody knows the time.
+pub(super) fn valid<'a>(
     tokens: &'a [Arc<Token>],
     token: &[u8],
     now_ms: impl FnOnce() -> Result<u64, Problem>,

@@ -59,7 +59,7 @@ fn admit(door: &Door, request: Request) -> Result<Request, Problem> {
     let tokens = door.state.tokens.load();
     request_head::check_size(&head)?;
     if tokens.is_empty() {
-        loopback::check(&head.uri, &head.headers)?;
+        loopback::check(&head.uri, &head.headers, &door.state.server.origins)?;
     }
     let route = head.extensions.get::<MatchedPath>().cloned();
     let route = route.as_ref().map(MatchedPath::as_str);

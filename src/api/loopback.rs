@@ -9,10 +9,13 @@ use axum::http::{HeaderMap, HeaderValue, Uri, header};
 use url::Url;
 
 use super::problem::{Code, Problem};
+use crate::domain::web_place::WebOrigin;
 
+/// `origins`: those that the configuration names besides this machine's.
+///
 /// # Errors
 /// 403 for a host or origin that is not this machine.
-pub(super) fn check(uri: &Uri, headers: &HeaderMap) -> Result<(), Problem> {
+pub(super) fn check(uri: &Uri, headers: &HeaderMap, origins: &[WebOrigin]) -> Result<(), Problem> {
     let hosts: Vec<_> =
         headers.get_all(header::HOST).iter().map(|host| host.to_str().ok()).collect();
     let named = uri.authority().map(|authority| Some(authority.as_str()));
@@ -26,10 +29,12 @@ pub(super) fn check(uri: &Uri, headers: &HeaderMap) -> Result<(), Problem> {
              to serve others, configure server.tokens",
         ));
     }
-    let foreign = |origin: &HeaderValue| !origin.to_str().is_ok_and(is_loopback_origin);
+    let is_named = |origin: &str| origins.iter().any(|named| named.as_str() == origin);
+    let is_known = |origin: &str| is_loopback_origin(origin) || is_named(origin);
+    let foreign = |origin: &HeaderValue| !origin.to_str().is_ok_and(is_known);
     if headers.get_all(header::ORIGIN).iter().any(foreign) {
         return Err(refused(
-            "this API has no tokens and refuses requests of foreign web pages (Origin); configure server.tokens",
+            "this API has no tokens and refuses requests of foreign web pages (Origin); configure server.tokens, or name the origin in server.origins",
         ));
     }
     Ok(())
@@ -96,7 +101,8 @@ mod tests {
                 value.parse().unwrap(),
             );
         }
-        check(&uri.parse().unwrap(), &map).is_ok()
+        let named = ["https://ops.example".parse().unwrap()];
+        check(&uri.parse().unwrap(), &map, &named).is_ok()
     }
 
     #[test]
@@ -131,7 +137,12 @@ mod tests {
     #[test]
     fn foreign_pages_are_refused() {
         let ask = |origin| ask("/", &[("host", "localhost"), ("origin", origin)]);
-        for good in ["http://localhost:3000", "http://127.0.0.1", "https://[::1]:8443"] {
+        for good in [
+            "http://localhost:3000",
+            "http://127.0.0.1",
+            "https://[::1]:8443",
+            "https://ops.example",
+        ] {
             assert!(ask(good), "{good}");
         }
         for bad in [

@@ -11,9 +11,9 @@ use utoipa_axum::routes;
 
 use super::problem::{Code, Problem};
 use super::{
-    ApiState, Door, actions, audit, batch, change, clock, doctor, events, explain, forecast, guard,
-    health, keys, limits, list, messages, openapi, operations, overrides, pull, queues, receipts,
-    rollbacks, schedules, send, topics, try_call, windows,
+    ApiState, Door, actions, audit, batch, change, clock, cors, doctor, events, explain, forecast,
+    guard, health, history, keys, limits, list, messages, openapi, operations, overrides, pull,
+    queues, receipts, rollbacks, schedules, send, topics, try_call, windows,
 };
 
 /// The whole door.
@@ -21,12 +21,18 @@ pub fn router(state: ApiState) -> Router {
     let door = Arc::new(Door::new(state));
     let (routes, document) = described().split_for_parts();
     let document = openapi::complete(document);
-    routes
+    let cors = cors::layer(&door.state.server.origins);
+    let routes = routes
         .route(openapi::PATH, get(move || std::future::ready(openapi::answer(document.clone()))))
         .fallback(no_route)
         .method_not_allowed_fallback(no_method)
         .layer(from_fn_with_state(Arc::clone(&door), guard::guard))
-        .with_state(door)
+        .with_state(door);
+    match cors {
+        // Outside of the guard: a browser asks first, without a token.
+        Some(cors) => routes.layer(cors),
+        None => routes,
+    }
 }
 
 /// Every described route; the document describes itself in `openapi`.
@@ -52,6 +58,7 @@ pub(super) fn described() -> OpenApiRouter<Arc<Door>> {
         .routes(routes!(audit::audit, audit::repair))
         .routes(routes!(windows::windows))
         .routes(routes!(forecast::forecast))
+        .routes(routes!(history::history))
         .routes(routes!(receipts::receive, receipts::receive_query))
         .routes(routes!(try_call::try_call))
         .routes(routes!(topics::publish))

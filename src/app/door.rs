@@ -9,8 +9,11 @@ use http::Method;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
-use crate::api::{self, ApiState, LastReload, Tokens, TryCall, TryFuture, TryReport, TryRequest};
+use crate::api::{
+    self, ApiState, LastReload, PageGuard, Tokens, TryCall, TryFuture, TryReport, TryRequest,
+};
 use crate::config::Settings;
+use crate::dashboard::{DashboardParts, with_dashboard};
 use crate::domain::classify::classify_single;
 use crate::domain::endpoint::HttpDownstream;
 use crate::domain::id::{MessageId, new_ulid};
@@ -21,20 +24,26 @@ use crate::engine::{single_call, template_message, with_rendered};
 use crate::store::{Queue, Store};
 use crate::transport::{Call, Transport};
 
-/// The API on this store.
+/// The API on this store, with its pages.
 pub(super) fn api(
     settings: &Settings,
     (tokens, reload): (&Tokens, &LastReload),
     store: &Store,
     draining: &CancellationToken,
 ) -> Router {
-    api::router(ApiState {
+    let router = api::router(ApiState {
         store: store.clone(),
         server: settings.server.clone(),
         tokens: tokens.clone(),
         reload: reload.clone(),
         draining: draining.clone(),
         try_call: Arc::new(TestCalls),
+    });
+    with_dashboard(DashboardParts {
+        api: router,
+        guard: PageGuard::new(tokens.clone(), store.clone(), &settings.server.origins),
+        server: &settings.server,
+        draining: draining.clone(),
     })
 }
 

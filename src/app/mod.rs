@@ -27,8 +27,8 @@ use crate::shutdown::Tasks;
 use crate::store::{NodeInfo, RECORD_VERSION, StartRefused, Store, StoreError};
 use crate::telemetry::Metrics;
 use crate::workers::{
-    Auditor, Completer, Heartbeat, InboxReader, Janitor, Operator, OverrideWatch, Reaper,
-    Recurring, Reporter, Rounds,
+    Auditor, Completer, Heartbeat, Historian, InboxReader, Janitor, Operator, OverrideWatch,
+    Reaper, Recurring, Reporter, Rounds,
 };
 use fleet::Fleet;
 use start::Started;
@@ -139,6 +139,8 @@ impl Daemon {
         node_tasks.spawn("operator", operator.run(pulses.start("operator".to_owned())));
         let reporter = Reporter::new(store.clone());
         node_tasks.spawn("reporter", reporter.run(stop(), pulses.start("reporter".to_owned())));
+        let historian = Historian::new(store.clone());
+        node_tasks.spawn("historian", historian.run(stop(), pulses.start("historian".to_owned())));
         let (listening, ears) = (store.clone(), stop());
         node_tasks.spawn("listener", async move { listening.wake_ups.listen(&ears).await });
         let (telling, end) = (store.clone(), stop());

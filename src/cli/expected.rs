@@ -15,6 +15,7 @@ use crate::wire::doctor::DoctorAnswer;
 use crate::wire::exchange::ExchangeView;
 use crate::wire::explain::ExplanationView;
 use crate::wire::forecast::ForecastView;
+use crate::wire::history::HistoryAnswer;
 use crate::wire::key::{KeyAnswer, KeyView};
 use crate::wire::message::{MessageList, MessageView};
 use crate::wire::node::{ClockAnswer, NodeList, ReadyAnswer};
@@ -75,6 +76,7 @@ fn shape(method: &Method, path: &[&str]) -> Shape {
         ("GET", ["v1", "queues", _, "overrides"]) => body::<OverrideList>(),
         (_, ["v1", "queues", _, "overrides", ..]) => body::<OverrideView>(),
         (_, ["v1", "queues", _, "forecast"]) => body::<ForecastView>(),
+        (_, ["v1", "queues", _, "history"]) => body::<HistoryAnswer>(),
         (_, ["v1", "queues", _, "windows"]) => body::<WindowsAnswer>(),
         (_, ["v1", "queues", _, "try"]) => body::<ExchangeView<'static>>(),
         (_, ["v1", "queues", _, "purge"]) => body::<PurgedAnswer>(),

@@ -18,6 +18,7 @@ use crate::domain::policy::QueuePolicy;
 use crate::domain::queue_pattern::QueuePattern;
 use crate::domain::schedule::{Schedule, ScheduleName};
 use crate::domain::topic::{TopicName, TopicPolicy};
+use crate::domain::web_place::{BasePath, WebOrigin};
 use crate::domain::window::{Calendar, CalendarName};
 
 /// A whole configuration, checked.
@@ -76,6 +77,10 @@ pub struct ServerSettings {
     pub callback_hosts: CallbackHosts,
     /// What urls that messages name may reach although it is not public.
     pub egress_allow: EgressAllow,
+    /// The path under which a proxy shows this daemon.
+    pub base_path: BasePath,
+    /// Origins of other pages that may call the API in a browser.
+    pub origins: Vec<WebOrigin>,
 }
 
 /// One bearer token, known by its hash alone.

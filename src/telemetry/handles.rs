@@ -10,6 +10,8 @@ use prometheus_client::metrics::histogram::Histogram;
 
 use super::Metrics;
 use super::labels::{EventLabel, OutcomeLabel, QueueLabel, ReasonLabel, VerdictLabel};
+use super::minute::RunningCounts;
+use crate::domain::minutes::MinuteCounts;
 
 /// Most words of one label that are kept; verbs, the most of them, are fewer.
 const WORDS_MAX: usize = 32;
@@ -28,6 +30,7 @@ pub struct QueueHandles {
     possible_duplicates: OnceLock<Counter>,
     permits_unused: OnceLock<Counter>,
     superseded: OnceLock<Counter>,
+    running: RunningCounts,
 }
 
 impl QueueHandles {
@@ -46,6 +49,7 @@ impl QueueHandles {
             possible_duplicates: OnceLock::new(),
             permits_unused: OnceLock::new(),
             superseded: OnceLock::new(),
+            running: RunningCounts::default(),
         }
     }
 
@@ -54,6 +58,7 @@ impl QueueHandles {
         if count == 0 {
             return;
         }
+        self.running.count(event, count);
         let look_up = || {
             let label = EventLabel { queue: self.queue.clone(), event };
             self.metrics.queue.messages.get_or_create_owned(&label)
@@ -66,6 +71,7 @@ impl QueueHandles {
 
     /// A whole exchange came to this outcome.
     pub fn attempt(&self, outcome: &'static str, took: Duration) {
+        self.running.attempt(outcome);
         let look_up = || {
             let label = OutcomeLabel { queue: self.queue.clone(), outcome };
             self.metrics.queue.attempt_duration_seconds.get_or_create_owned(&label)
@@ -97,6 +103,7 @@ impl QueueHandles {
 
     /// A message left so late.
     pub fn lateness(&self, late: Duration) {
+        self.running.lateness(late);
         let family = &self.metrics.queue.lateness_seconds;
         let histogram = self.lateness.get_or_init(|| family.get_or_create_owned(&self.label()));
         histogram.observe(late.as_secs_f64());
@@ -133,6 +140,12 @@ impl QueueHandles {
     pub fn permit_unused(&self) {
         let family = &self.metrics.queue.permits_unused;
         self.permits_unused.get_or_init(|| family.get_or_create_owned(&self.label())).inc();
+    }
+
+    /// What went through the queue since this was called last.
+    #[must_use]
+    pub fn take_running(&self) -> MinuteCounts {
+        self.running.take()
     }
 
     fn label(&self) -> QueueLabel {

@@ -9,6 +9,7 @@ mod groups;
 mod handles;
 mod labels;
 mod logs;
+mod minute;
 #[cfg(test)]
 mod tests;
 mod text;

@@ -38,6 +38,7 @@ pub mod exchange;
 pub mod explain;
 pub mod forecast;
 mod held;
+pub mod history;
 pub mod key;
 pub mod limit;
 pub mod message;

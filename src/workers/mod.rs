@@ -6,13 +6,14 @@
 //!
 //! ```text
 //! promoter    expirer    reaper    janitor    heartbeat    auditor    rounds    completer
-//! recurring   inbox      operator  reporter   overrides
+//! recurring   inbox      operator  reporter   overrides   historian
 //! ```
 
 mod auditor;
 mod completer;
 mod expirer;
 mod heartbeat;
+mod historian;
 mod inbox;
 mod janitor;
 mod operation;
@@ -29,6 +30,7 @@ mod window_watch;
 pub use auditor::Auditor;
 pub use completer::Completer;
 pub use heartbeat::Heartbeat;
+pub use historian::Historian;
 pub use inbox::InboxReader;
 pub use janitor::Janitor;
 pub use operator::Operator;

@@ -1,6 +1,6 @@
 #!/bin/sh
 # Checks everything that is shipped beside the source: the OpenAPI document and clients generated from it, our own clients, alerting rules,
-# the way to a downstream with servers that nobody here wrote, manifests, the crate, the list of components, the Debian package and the image. `make test-all` runs it; it needs root for
+# the way to a downstream with servers that nobody here wrote, the dashboard in a browser, manifests, the crate, the list of components, the Debian package and the image. `make test-all` runs it; it needs root for
 # the last two.
 #
 #   sh tests/packages/run.sh [CHECK]...
@@ -19,7 +19,7 @@ mkdir -p "$WORK"
 export PATH="$CARGO_TARGET_DIR/tools/bin:$PATH"
 
 passed=0 failed=0 skipped=0
-for check in ${*:-openapi clients sdk links rules alerts manifests crate components deb image}; do
+for check in ${*:-openapi clients sdk links dashboard rules alerts manifests crate components deb image}; do
     echo "── $check"
     began=$(date +%s)
     code=0

@@ -11,6 +11,7 @@ use crate::api::page::{LIMIT_DEFAULT, LIMIT_MAX};
 use crate::api::{doctor, events, forecast, idempotency, messages, query, windows};
 use crate::domain::change::POSITION_PATTERN;
 use crate::domain::forecast::HOURS_MAX;
+use crate::domain::minutes::MINUTES_MAX;
 use crate::wire::key::KeyText;
 use crate::wire::operation::OperationStateWord;
 use crate::wire::{MessageIdText, Moment, Name, QueueNameText, StateWord, Text, reference_to};
@@ -44,6 +45,7 @@ pub(super) fn schemas() -> BTreeMap<&'static str, Value> {
         ("days", count(windows::DAYS_MAX, windows::DAYS_DEFAULT)),
         ("estimate", json!({ "type": "boolean", "default": false })),
         ("hours", count(HOURS_MAX, forecast::HOURS_DEFAULT)),
+        ("minutes", count(MINUTES_MAX, MINUTES_MAX)),
         ("cursor", json!({ "type": "string" })),
         ("about", json!({ "type": "string", "enum": [doctor::INTAKE] })),
         ("view", json!({ "type": "string", "enum": query::VIEWS, "default": query::VIEWS[0] })),

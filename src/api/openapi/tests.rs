@@ -54,6 +54,7 @@ fn every_route_of_the_contract_is_described() {
         "GET /v1/queues/{queue}",
         "GET /v1/queues/{queue}/audit",
         "GET /v1/queues/{queue}/forecast",
+        "GET /v1/queues/{queue}/history",
         "GET /v1/queues/{queue}/keys",
         "GET /v1/queues/{queue}/messages",
         "GET /v1/queues/{queue}/overrides",

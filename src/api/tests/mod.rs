@@ -3,13 +3,14 @@
 mod auth;
 mod batches;
 mod changes;
+mod history;
 mod intake;
 mod limits;
 mod queues;
 mod reach;
 mod reading;
 mod stops;
-mod support;
+pub(crate) mod support;
 mod time_unknown;
 
 pub(super) use support::policy;

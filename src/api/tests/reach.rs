@@ -57,6 +57,7 @@ const ROUTES: &[(&str, &str, &str, Then)] = &[
     ("PUT", "/v1/queues/{queue}/keys", r#"{"weight": 1}"#, Then::Hidden),
     ("DELETE", "/v1/queues/{queue}/keys", "", Then::Hidden),
     ("GET", "/v1/queues/{queue}/forecast", "", Then::Hidden),
+    ("GET", "/v1/queues/{queue}/history", "", Then::Hidden),
     ("GET", "/v1/queues/{queue}/overrides", "", Then::Hidden),
     ("POST", "/v1/queues/{queue}/overrides", r#"{"rate": "1/s", "for": "1h"}"#, Then::Hidden),
     ("DELETE", "/v1/queues/{queue}/overrides/{id}", "", Then::Hidden),

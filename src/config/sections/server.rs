@@ -9,6 +9,7 @@ use crate::config::setting::{Kind, custom, duration, list, parsed, settings, siz
 use crate::config::settings::{ServerSettings, Token};
 use crate::domain::callback_host::CallbackHosts;
 use crate::domain::egress::Network;
+use crate::domain::web_place::{BasePath, WebOrigin};
 
 /// The largest request that may be allowed, in bytes: it is held in memory.
 const BODY_BYTES_MAX: u64 = 1 << 30;
@@ -40,6 +41,14 @@ settings! {
         /// names itself needs none; see [messages with their own url](message-urls.md#where-they-may-go).
         egress_allow: Vec<Network> =
             list(parsed::<Network>("a network")).or(Vec::new()), |it| it.egress_allow.iter().copied().collect();
+        /// The path under which a reverse proxy shows this daemon, such as `/tidegate`: links of the [dashboard](dashboard.md) begin
+        /// with it. The proxy may remove it from the requests that it passes on, or leave it there.
+        base_path: BasePath =
+            parsed::<BasePath>("a path").or(BasePath::default()), |it| it.base_path.clone();
+        /// Origins whose pages may call the API in a browser, such as `https://ops.example`. They send a token as
+        /// every other caller; without tokens they may do everything.
+        origins: Vec<WebOrigin> =
+            list(parsed::<WebOrigin>("an origin")).or(Vec::new()), |it| it.origins.clone();
     }
 }
 
@@ -62,6 +71,8 @@ pub(in crate::config) fn read(field: &Field<'_>) -> Read<ServerSettings> {
             drain_timeout_ms: it.drain_timeout?,
             callback_hosts: it.callback_hosts?,
             egress_allow: it.egress_allow?.into(),
+            base_path: it.base_path?,
+            origins: it.origins?,
         })
     })
 }
@@ -161,6 +172,8 @@ mod tests {
                 "callback_hosts = [\"https://shop.example\"]",
                 "server.callback_hosts[0]: \"https://shop.example\" is not a valid host; expected for example \"shop.example\"",
             ),
+            ("base_path = \"tidegate\"", "server.base_path: \"tidegate\" is not a valid path"),
+            ("origins = [\"*\"]", "server.origins[0]: \"*\" is not a valid origin"),
             ("tokens = \"shop\"", "found a text, expected a list"),
             ("tokens = [{ name = \"a\" }]", "server.tokens[0].sha256: is missing"),
             ("tokens = [{ name = \"a\" }]", "server.tokens[0].scopes: is missing"),

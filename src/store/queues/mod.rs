@@ -8,6 +8,7 @@ pub(super) mod heads;
 mod key_form;
 mod key_moves;
 mod key_settings;
+mod minutes;
 mod pause;
 mod profile;
 mod registry;

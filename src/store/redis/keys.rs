@@ -223,6 +223,11 @@ pub(crate) fn audit(namespace: &str, tag: &str) -> String {
     format!("{{{namespace}}}:audit:{tag}")
 }
 
+/// String: what went through a queue on one day since 1970, by minute (`queues/minutes.rs`).
+pub(crate) fn minutes(namespace: &str, queue: &QueueName, day: u64) -> String {
+    format!("{{{namespace}:{queue}.0}}:minutes:{day}")
+}
+
 /// Channel: `<tag> <flags>` when a shard got an earlier head or something ready.
 pub(crate) fn wake_channel(namespace: &str) -> String {
     format!("{namespace}:wake")

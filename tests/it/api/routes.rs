@@ -51,6 +51,7 @@ async fn every_route_answers_as_the_document_says() {
         "/v1/schedules",
         "/v1/schedules/nightly",
         &format!("/v1/queues/{QUEUE}"),
+        &of_queue("history?minutes=60"),
         &of_queue("windows?days=3"),
         &of_queue("messages?view=full"),
         &of_queue("audit"),

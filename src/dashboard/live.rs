@@ -1,0 +1,181 @@
+//! Following a page: its `main` is rendered again while somebody looks, and sent when it differs.
+//!
+//! Owns how often: never more than a small share of the time goes into it, and viewers of the same page with the same token
+//! share what was rendered. A page that nobody looks at costs nothing. Refuses to know what a page shows.
+
+use std::collections::HashMap;
+use std::convert::Infallible;
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::Router;
+use axum::body::{Body, to_bytes};
+use axum::extract::{RawQuery, State};
+use axum::http::{HeaderMap, Request, header};
+use axum::response::sse::{Event, KeepAlive, Sse};
+use axum::response::{IntoResponse as _, Response};
+use axum::routing::get;
+use futures_util::stream;
+use parking_lot::Mutex;
+use tokio::time::Instant;
+use tower_service::Service as _;
+
+use super::form::FormFields;
+use super::state::Dashboard;
+use super::visit::Visit;
+
+/// The least time between two looks.
+const PAUSE_MIN: Duration = Duration::from_secs(2);
+const PAUSE_MAX: Duration = Duration::from_secs(30);
+/// A look is followed by a pause that is so many times as long.
+const PAUSE_SHARE: u32 = 50;
+/// Pages that are kept at most for those who look at the same.
+const KEPT_MAX: usize = 256;
+/// The largest page that is followed.
+const PAGE_BYTES_MAX: usize = 8 * 1024 * 1024;
+
+/// A page that was rendered, and how long that took.
+#[derive(Debug, Clone)]
+struct Look {
+    at: Instant,
+    took: Duration,
+    /// Its `main`; `None`: there is none any more, so the browser must ask for the whole page.
+    main: Option<Arc<str>>,
+}
+
+impl Look {
+    /// How long it counts.
+    fn pause(&self) -> Duration {
+        (self.took * PAUSE_SHARE).clamp(PAUSE_MIN, PAUSE_MAX)
+    }
+}
+
+/// What was rendered of one page for one token; whoever comes first renders.
+type LookSlot = Arc<tokio::sync::Mutex<Option<Look>>>;
+
+/// The pages that are followed.
+#[derive(Debug)]
+struct LivePages {
+    dashboard: Arc<Dashboard>,
+    pages: Router,
+    kept: Mutex<HashMap<String, LookSlot>>,
+}
+
+/// The route on which these pages are followed.
+pub(super) fn router(dashboard: Arc<Dashboard>, pages: Router) -> Router {
+    let kept = Mutex::new(HashMap::new());
+    let live = Arc::new(LivePages { dashboard, pages, kept });
+    Router::new().route("/ui/live", get(follow)).with_state(live)
+}
+
+/// One browser that follows a page.
+struct Follower {
+    live: Arc<LivePages>,
+    headers: HeaderMap,
+    page: String,
+    sent: Option<Arc<str>>,
+    next_look: Instant,
+    has_ended: bool,
+}
+
+async fn follow(
+    State(live): State<Arc<LivePages>>,
+    RawQuery(query): RawQuery,
+    request: Request<Body>,
+) -> Result<Response, Response> {
+    let (mut head, _) = request.into_parts();
+    <Visit as axum::extract::FromRequestParts<_>>::from_request_parts(&mut head, &live.dashboard)
+        .await?;
+    let page = FormFields::read(query.unwrap_or_default().as_bytes()).text("page").to_owned();
+    let next_look = Instant::now() + PAUSE_MIN;
+    let (headers, sent, has_ended) = (head.headers, None, false);
+    let follower = Follower { live, headers, page, sent, next_look, has_ended };
+    let events = stream::unfold(follower, |mut follower| async move {
+        let event = follower.next().await?;
+        Some((Ok::<_, Infallible>(event), follower))
+    });
+    Ok(Sse::new(events)
+        .keep_alive(KeepAlive::new().interval(Duration::from_secs(15)))
+        .into_response())
+}
+
+impl Follower {
+    /// The next event; `None` at the end.
+    async fn next(&mut self) -> Option<Event> {
+        let draining = self.live.dashboard.draining.clone();
+        while !self.has_ended {
+            tokio::select! {
+                () = draining.cancelled() => return None,
+                () = tokio::time::sleep_until(self.next_look) => {}
+            }
+            let look = self.live.look(&self.page, &self.headers).await;
+            self.next_look = Instant::now() + look.pause();
+            match look.main {
+                None => {
+                    self.has_ended = true;
+                    return Some(Event::default().event("gone").data("reload"));
+                }
+                main if main == self.sent => {}
+                Some(main) => {
+                    self.sent = Some(Arc::clone(&main));
+                    return Some(Event::default().event("main").data(&*main));
+                }
+            }
+        }
+        None
+    }
+}
+
+impl LivePages {
+    /// How the page looks, as far as it was not rendered just now for another viewer.
+    async fn look(&self, page: &str, headers: &HeaderMap) -> Look {
+        let slot = self.slot(page, headers);
+        let mut kept = slot.lock().await;
+        if let Some(look) = kept.as_ref().filter(|look| look.at.elapsed() < look.pause()) {
+            return look.clone();
+        }
+        let began = Instant::now();
+        let main = self.render(page, headers).await;
+        let look = Look { at: Instant::now(), took: began.elapsed(), main };
+        *kept = Some(look.clone());
+        look
+    }
+
+    fn slot(&self, page: &str, headers: &HeaderMap) -> LookSlot {
+        let text = |name: header::HeaderName| {
+            let value = headers.get(name).and_then(|value| value.to_str().ok());
+            value.unwrap_or_default().to_owned()
+        };
+        let key = format!("{page}\n{}\n{}", text(header::COOKIE), text(header::HOST));
+        let mut kept = self.kept.lock();
+        if kept.len() >= KEPT_MAX && !kept.contains_key(&key) {
+            // Those that nobody looks at are not held by anybody else.
+            kept.retain(|_, slot| Arc::strong_count(slot) > 1);
+        }
+        Arc::clone(kept.entry(key).or_default())
+    }
+
+    async fn render(&self, page: &str, headers: &HeaderMap) -> Option<Arc<str>> {
+        let mut request = Request::builder().uri(page);
+        for name in [header::HOST, header::COOKIE] {
+            for value in headers.get_all(&name) {
+                request = request.header(&name, value);
+            }
+        }
+        let request = request.body(Body::empty()).ok()?;
+        let response: Response = match self.pages.clone().call(request).await {
+            Ok(response) => response,
+            Err(never) => match never {},
+        };
+        if !response.status().is_success() {
+            return None;
+        }
+        let bytes = to_bytes(response.into_body(), PAGE_BYTES_MAX).await.ok()?;
+        let text = String::from_utf8(bytes.into()).ok()?;
+        let from = text.find("<main")?;
+        let to = text[from..].find("</main>")?;
+        // A stream of events cannot carry the character itself.
+        let main = text[from..from + to + "</main>".len()].replace('\r', "&#13;");
+        Some(main.into())
+    }
+}
