@@ -12,9 +12,9 @@ use super::example::Anything;
 use super::factors::NUMBER_ONLY;
 use super::json_text::write_json;
 use super::place::{percent, xml};
-use super::refused::{bounded, sentence, undefined};
+use super::refused::{sentence, undefined};
 use super::scalar::{Encoded, Encoding, scalar};
-use super::surroundings::surroundings;
+use super::surroundings::{bounded, surroundings};
 
 /// Adds them.
 pub(super) fn add(environment: &mut Environment<'_>) {

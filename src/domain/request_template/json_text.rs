@@ -4,9 +4,9 @@ use minijinja::value::ValueKind;
 use minijinja::{Error, Value};
 
 use super::example::Anything;
-use super::refused::{bounded, sentence, undefined};
+use super::refused::{sentence, undefined};
 use super::scalar::{Encoded, number};
-use super::surroundings::Spellings;
+use super::surroundings::{Spellings, bounded};
 
 /// Writes a value as JSON.
 pub(super) fn write_json(

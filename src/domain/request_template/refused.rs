@@ -9,7 +9,6 @@ use minijinja::{Error, ErrorKind};
 
 use super::address::OPENERS;
 use super::factors::without_guards;
-use super::surroundings::BODY_BYTES_MAX;
 
 /// Why a template gives no request.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -162,12 +161,4 @@ pub(super) fn sentence(text: &str) -> Error {
 /// A value that is not there.
 pub(super) fn undefined() -> Error {
     Error::from(ErrorKind::UndefinedError)
-}
-
-/// Refuses what is larger than any body.
-pub(super) fn bounded(bytes: usize) -> Result<(), Error> {
-    if bytes <= BODY_BYTES_MAX {
-        return Ok(());
-    }
-    Err(sentence("which makes more than can be sent"))
 }

@@ -60,3 +60,11 @@ pub(super) fn surroundings(state: &State<'_, '_>) -> Result<Arc<Surroundings>, E
     let found = state.lookup(SURROUNDINGS).as_ref().and_then(Value::downcast_object);
     found.ok_or_else(|| sentence("which is rendered without its surroundings"))
 }
+
+/// Refuses what is larger than any body.
+pub(super) fn bounded(bytes: usize) -> Result<(), Error> {
+    if bytes <= BODY_BYTES_MAX {
+        return Ok(());
+    }
+    Err(sentence("which makes more than can be sent"))
+}
