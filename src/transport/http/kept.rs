@@ -108,19 +108,13 @@ impl KeptConnections {
         at.find_shared(left)
     }
 
-    /// A place on a shared connection that somebody else has opened meanwhile.
-    pub(super) fn spare(&self, place: &Place, left: Option<&LeftLine>) -> Option<StreamPlace> {
-        self.lock().places.get_mut(place)?.spare(left)
-    }
-
-    /// It is known now that connections to a place can be shared. Returns how many have been opened so far, too.
-    pub(super) fn opening(self: &Arc<Self>, place: &Place) -> (Arc<Opening>, u64) {
+    /// It is known now that connections to a place can be shared.
+    pub(super) fn opening(self: &Arc<Self>, place: &Place) -> Arc<Opening> {
         let mut kept = self.lock();
         let at = kept.places.entry(place.clone()).or_default();
         let opening = Arc::clone(at.opening.get_or_insert_default());
         self.see_to_sweeping(&mut kept);
-        let count = opening.count.load(Ordering::Acquire);
-        (opening, count)
+        opening
     }
 
     /// Keeps an unused connection.
@@ -139,7 +133,8 @@ impl KeptConnections {
         self: &Arc<Self>,
         place: Place,
         line: Arc<SharedLine>,
-        (opening, count): (Arc<Opening>, u64),
+        opening: Arc<Opening>,
+        count: u64,
     ) -> Option<StreamPlace> {
         let mut kept = self.lock();
         let at = kept.places.entry(place).or_default();
@@ -153,6 +148,8 @@ impl KeptConnections {
         }
         let first = line.place();
         opening.count.fetch_add(1, Ordering::AcqRel);
+        // What was forgotten while this one was opened is known again.
+        opening.is_over.store(false, Ordering::Release);
         at.opening.get_or_insert(opening);
         at.known_until = Some(Instant::now() + KNOWN);
         at.shared.push(line);

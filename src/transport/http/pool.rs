@@ -125,14 +125,15 @@ impl Pool {
                         () = opening.freed.notified() => continue,
                     };
                     if !opening.has_moved(count)
-                        && let Some(line) = self.open(uri, &place, left).await?
+                        && let Some(line) = self.open(uri, &place, count).await?
                     {
                         return Ok(line);
                     }
                     drop(turn);
                 }
                 Found::Nothing => {
-                    if let Some(line) = self.open(uri, &place, left).await? {
+                    // Several may find so at a time: the first one whose connection can be shared opens it for all.
+                    if let Some(line) = self.open(uri, &place, 0).await? {
                         return Ok(line);
                     }
                 }
@@ -140,39 +141,25 @@ impl Pool {
         }
     }
 
-    /// A new connection. `None`: there are enough of them meanwhile.
-    async fn open(
-        &self,
-        uri: &Uri,
-        place: &Place,
-        left: Option<&LeftLine>,
-    ) -> Result<Option<Line>, Error> {
-        let opened = self.connect(uri, place, left).await;
+    /// A new connection, so many shared ones having been opened before. `None`: there are enough of them meanwhile.
+    async fn open(&self, uri: &Uri, place: &Place, count: u64) -> Result<Option<Line>, Error> {
+        let opened = self.connect(uri, place, count).await;
         if matches!(opened, Ok(Some(Line::One(_))) | Err(_)) {
             self.kept.forget(place);
         }
         opened
     }
 
-    async fn connect(
-        &self,
-        uri: &Uri,
-        place: &Place,
-        left: Option<&LeftLine>,
-    ) -> Result<Option<Line>, Error> {
+    async fn connect(&self, uri: &Uri, place: &Place, count: u64) -> Result<Option<Line>, Error> {
         let mut connector = self.connector.clone();
         poll_fn(|cx| connector.poll_ready(cx)).await?;
         let stream = connector.call(uri.clone()).await?;
         if !self.is_for_two(&stream, uri)? {
             return Ok(Some(Line::One(DrivenLine::over(stream).await?)));
         }
-        // Where it was not known that calls can share, several connect at a time; one of them is enough.
-        if let Some(spare) = self.kept.spare(place, left) {
-            return Ok(Some(Line::Two(spare)));
-        }
         let opening = self.kept.opening(place);
-        let line = SharedLine::over(stream, Arc::clone(&opening.0.freed)).await?;
-        Ok(self.kept.share(place.clone(), line, opening).map(Line::Two))
+        let line = SharedLine::over(stream, Arc::clone(&opening.freed)).await?;
+        Ok(self.kept.share(place.clone(), line, opening, count).map(Line::Two))
     }
 
     /// Whether the other side has chosen HTTP/2 on a new connection.
