@@ -14,7 +14,7 @@ use super::breaker::Hosts;
 use super::decide::{Facts, decide};
 use super::episode::Episode;
 use super::first_in_line::FirstInLine;
-use super::permits::{NoPermit, PermitWait, START_LATE_MAX, permit};
+use super::permits::{NoPermit, PermitWait, START_LATE_MAX, late_max, permit};
 use super::renew::InFlight;
 use super::request::call_of;
 use super::settle::Ending;
@@ -198,11 +198,12 @@ impl Exchanges {
         let slot_ms = began.at_ms - u64::try_from(late.as_millis()).unwrap_or(0).min(began.at_ms);
         let has_slots = |limit: &&LimitRule| limit.rate().is_some() || limit.quota().is_some();
         let mut limits = policy.claim_limits().chain(policy.keyed_limits()).filter(has_slots);
-        let is_void = limits.any(|limit| {
-            limit.quota().is_none_or(|quota| {
+        let is_void = limits.any(|limit| match limit.quota() {
+            Some(quota) => {
                 let [_, ends_ms, _] = quota.boundaries_ms(slot_ms);
                 ends_ms <= began.at_ms
-            })
+            }
+            None => limit.rate().is_none_or(|pace| late > late_max(pace, START_LATE_MAX)),
         });
         if is_void {
             self.queue.metrics.permit_unused();

@@ -12,7 +12,7 @@ use governor::state::{InMemoryState, NotKeyed};
 use governor::{Quota, RateLimiter};
 use tokio::time::Instant;
 
-use super::permits::LATE_MAX;
+use super::permits::{LATE_MAX, late_max};
 use crate::domain::limit::{Limit, LimitRule};
 use crate::domain::policy::QueuePolicy;
 
@@ -20,6 +20,8 @@ use crate::domain::policy::QueuePolicy;
 #[derive(Debug)]
 pub(super) struct Pacer {
     ceilings: Vec<Ceiling>,
+    /// How late a call may be.
+    late_max: Duration,
 }
 
 /// The slot is over: a call now would come too close to others.
@@ -30,20 +32,25 @@ impl Pacer {
     /// That of a queue's limits; `None`: its claims keep none. Quotas have no ceiling here: their slots are waited for.
     pub(super) fn of(policy: &QueuePolicy) -> Option<Self> {
         let rates = policy.claim_limits().filter_map(LimitRule::rate);
-        let ceilings = rates.map(Ceiling::new).collect();
+        let ceilings: Vec<_> = rates.map(Ceiling::new).collect();
         // Limits by key are kept by slots alone.
-        (policy.has_claim_limits() || policy.has_keyed_rates()).then_some(Self { ceilings })
+        let by_key = policy.keyed_limits().filter_map(LimitRule::rate);
+        let by_key = by_key.map(|pace| late_max(pace, LATE_MAX)).min();
+        let late_max = by_key.filter(|_| ceilings.is_empty()).unwrap_or(LATE_MAX);
+        let has_slots = policy.has_claim_limits() || policy.has_keyed_rates();
+        has_slots.then_some(Self { ceilings, late_max })
     }
 
     /// Waits for the slot of a call, then for the node's own ceilings. A call takes one unit of each, whatever it costs: its
     /// slot is as far from the one before as all its units demand, and the limiter could not save up more of them than a burst.
     pub(super) async fn wait(&self, slot: Instant) -> Result<(), Void> {
         tokio::time::sleep_until(slot).await;
-        if Instant::now() > slot + LATE_MAX {
+        let void_at = slot + self.late_max;
+        if Instant::now() > void_at {
             return Err(Void);
         }
         for ceiling in &self.ceilings {
-            ceiling.wait(slot + LATE_MAX).await?;
+            ceiling.wait(void_at).await?;
         }
         Ok(())
     }
@@ -108,6 +115,7 @@ fn whole(count: f64) -> NonZeroU32 {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::config::testing::queue_of;
     use crate::domain::limit::Rate;
 
     fn ceiling(rate: &str, burst: u32) -> Ceiling {
@@ -117,6 +125,17 @@ mod tests {
     async fn call(ceiling: &Ceiling, slot: Instant) -> Result<(), Void> {
         tokio::time::sleep_until(slot).await;
         ceiling.wait(slot + LATE_MAX).await
+    }
+
+    #[tokio::test]
+    async fn a_slot_of_a_key_whose_calls_are_far_apart_outlives_a_busy_machine() {
+        let late_max = |text: &str| Pacer::of(&queue_of(text)).unwrap().late_max;
+        let far = "limits = [{ rate = \"1/h\", per = \"group\" }]";
+        assert_eq!(late_max(far), Duration::from_millis(3600));
+        let near = "limits = [{ rate = \"1/h\", per = \"group\" }, { rate = \"5/s\", per = \"labels.to\" }]";
+        assert_eq!(late_max(near), LATE_MAX);
+        assert_eq!(late_max(&format!("rate = \"20/s\"\n{far}")), LATE_MAX);
+        assert_eq!(late_max("rate = \"1/h\""), LATE_MAX);
     }
 
     #[tokio::test]

@@ -9,6 +9,7 @@ use std::time::Duration;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
+use crate::domain::limit::Limit;
 use crate::store::{FurtherCall, Permit, Queue, Store};
 
 /// A permit is void so long after its slot: of the 20 ms that a call may be late at the downstream,
@@ -16,6 +17,13 @@ use crate::store::{FurtherCall, Permit, Queue, Store};
 pub(super) const LATE_MAX: Duration = Duration::from_millis(15);
 /// A call begins so long after its slot at the latest: a little after its permit lets it go.
 pub(super) const START_LATE_MAX: Duration = Duration::from_millis(18);
+
+/// How late a call of a rate may be, at least `least`: where calls are far apart, a thousandth of their distance. A slot that is void
+/// costs its key the whole distance.
+pub(super) fn late_max(pace: Limit, least: Duration) -> Duration {
+    least.max(Duration::from_secs_f64(pace.period_us() / 1e9))
+}
+
 /// Longest wait between two looks.
 const WAIT_MAX: Duration = Duration::from_millis(500);
 
