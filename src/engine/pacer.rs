@@ -182,8 +182,7 @@ mod tests {
 
     #[tokio::test]
     async fn every_rate_of_a_queue_has_its_ceiling() {
-        use crate::config::testing;
-        let mut policy = testing::queue_of("rate = \"1000/s\"").as_ref().clone();
+        let mut policy = queue_of("rate = \"1000/s\"").as_ref().clone();
         assert!(Pacer::of(&QueuePolicy { limits: Vec::new(), ..policy.clone() }).is_none());
         let slow = LimitRule::own_rate("100/s".parse().unwrap(), 1);
         policy.limits.push(LimitRule { name: "slow".parse().unwrap(), ..slow });
