@@ -61,11 +61,17 @@ test:
 # The scenarios that need Valkey or take long (the next line leaves out what is not a scenario or belongs to
 # the packages' checks), then what is shipped beside the source: see tests/packages/run.sh. Its own closing
 # line ends the log.
-test-all: test
+test-all: export TIDEGATE_SEEN := $(abspath $(TARGET_DIR))/packages/seen
+test-all: forget-seen test
 	@sh deploy/setup.sh cargo redis valkey venv npm nginx chromium tinyproxy openssl prometheus debootstrap cargo-deb cargo-cyclonedx
 	cargo it -- --ignored --skip alerts::live --skip rig::recorder --skip rig::torture \
 		--skip the_scripts_of_lanes_are_measured
 	sh tests/packages/run.sh
+
+# The answers that scenarios see are kept for the check of the generated clients, which needs no run of its own then.
+.PHONY: forget-seen
+forget-seen:
+	@rm -rf '$(TIDEGATE_SEEN)'
 
 # The profile of what is packaged. `target/release` in Cargo.toml's list of files stands for its folder.
 PROFILE ?= dist

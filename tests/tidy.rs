@@ -7,6 +7,8 @@
 mod circles;
 #[path = "tidy/docs.rs"]
 mod docs;
+#[path = "tidy/downstreams.rs"]
+mod downstreams;
 #[path = "tidy/files.rs"]
 mod files;
 #[path = "tidy/log_fields.rs"]

@@ -21,7 +21,6 @@ use super::{Door, Shared};
 use crate::domain::filter::Filter;
 use crate::domain::id::MessageId;
 use crate::domain::operation::{Operation, Stage};
-use crate::domain::policy::Downstream;
 use crate::store::{KeptOperation, OPERATIONS_RUNNING_MAX};
 use crate::wire::Moment;
 use crate::wire::operation::{FilterView, OperationList, OperationRequest, OperationView};
@@ -57,9 +56,9 @@ pub(super) async fn start(
             let detail = format!("the queue \"{name}\" is retired and takes no messages");
             return Err(Problem::fault("/to", detail));
         }
-        let bring_urls = [&queue, &to]
-            .map(|queue| matches!(queue.policy.downstream, Downstream::MessageUrls(_)));
-        if bring_urls[0] != bring_urls[1] && to.policy.downstream != Downstream::Null {
+        let bring_urls =
+            [&queue, &to].map(|queue| queue.policy.downstream.capabilities().brings_urls);
+        if bring_urls[0] != bring_urls[1] && !to.policy.downstream.is_dry_run() {
             let detail = format!(
                 "of the queues \"{}\" and \"{name}\" only one has messages that bring their own url (downstream.url = \"message\"), so none of them can go there; move them to a queue of the same kind",
                 wish.queue

@@ -10,9 +10,10 @@ use super::values::check_name;
 use crate::domain::id::MessageId;
 use crate::domain::json_fields::{JsonFields, text_of};
 use crate::domain::receipt::{
-    DETAIL_BYTES_MAX, REFERENCE_BYTES_MAX, ReceiptNames, ReceiptPolicy, ReceiptSaid,
+    DETAIL_BYTES_MAX, REFERENCE_BYTES_MAX, Receipt, ReceiptNames, ReceiptOf, ReceiptPolicy,
+    ReceiptSaid,
 };
-use crate::store::{Queue, Receipt, ReceiptOf};
+use crate::store::Queue;
 
 /// What such a receipt says.
 #[derive(Debug)]

@@ -20,9 +20,9 @@ use super::request_head::{Media, media};
 use super::values::{check_name, string, words};
 use super::{Door, Shared};
 use crate::domain::id::MessageId;
-use crate::domain::receipt::{REFERENCE_BYTES_MAX, ReceiptSaid};
+use crate::domain::receipt::{REFERENCE_BYTES_MAX, Receipt, ReceiptOf, ReceiptSaid};
 use crate::domain::state::State as MessageState;
-use crate::store::{Queue, Receipt, ReceiptOf, Received};
+use crate::store::{Queue, Received};
 use crate::wire::receipt::{
     RECEIPT_TYPE, RECEIPTS_MAX, ReceiptList, ReceiptVerdict, ReceiptView, ReceiptsAnswer,
     ReceiptsRequest,

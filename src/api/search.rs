@@ -27,7 +27,7 @@ use crate::wire::message::MessageList;
 /// Messages that one request looks at.
 const LOOKED_MAX: u64 = 10_000;
 /// How long one request goes on looking.
-const LOOKING_MAX: Duration = Duration::from_millis(500);
+const LOOKING_MAX: Duration = Duration::from_millis(100);
 /// Messages looked at in one step.
 const STEP_MAX: usize = 250;
 /// Messages with payloads in one step.
@@ -173,17 +173,25 @@ async fn look(door: &Door, queue: &Queue, wish: &Wish) -> Result<Found, Problem>
     let mut at = wish.cursor.clone().unwrap_or(first);
     let (began, looked_before) = (Instant::now(), at.looked);
     let (mut messages, mut bytes) = (Vec::new(), 0);
+    let step_max = if wish.is_full { STEP_FULL } else { STEP_MAX };
+    let mut most = step_max.min(wish.limit);
     loop {
-        let most = if wish.is_full { STEP_FULL } else { STEP_MAX }.min(wish.limit - messages.len());
         let page = store.messages.walk_page(name, at.state, (at.shard, &at.within), most).await?;
-        at.looked += page.steps.len() as u64;
-        for step in page.steps {
-            if step.message.state != at.state || !wish.filter.matches(&step.message) {
-                continue;
-            }
+        let looked = page.steps.len() as u64;
+        let mut fit: Vec<Message> = page.steps.into_iter().map(|step| step.message).collect();
+        fit.retain(|message| message.state == at.state && wish.filter.matches(message));
+        // A cursor lies between steps: more than fit on the page are looked at once more, in a shorter step.
+        let free = wish.limit - messages.len();
+        if fit.len() > free && most > free {
+            most = free;
+            continue;
+        }
+        at.looked += looked;
+        most = if fit.is_empty() { step_max } else { step_max.min((free - fit.len()).max(1)) };
+        for message in fit {
             if !wish.is_full {
-                messages.push(step.message);
-            } else if let Some(whole) = store.messages.get(&step.message.id).await? {
+                messages.push(message);
+            } else if let Some(whole) = store.messages.get(&message.id).await? {
                 bytes += whole.payload.as_ref().map_or(0, Bytes::len);
                 messages.push(whole);
             }

@@ -1,6 +1,6 @@
 //! How many connections the API may hold, of the files that this process may have open.
 
-use crate::domain::policy::{Downstream, QueuePolicy};
+use crate::domain::policy::QueuePolicy;
 
 /// Most connections, however many files may be open: ten thousand that wait for a result leave the API
 /// open to as many others.
@@ -38,10 +38,8 @@ pub(super) fn share(open_files: u64, calls: u64) -> Files {
 /// How many calls the queues may have under way at once.
 pub(super) fn calls<'a>(queues: impl IntoIterator<Item = &'a QueuePolicy>) -> u64 {
     let of_queue = |queue: &QueuePolicy| {
-        let own = match &queue.downstream {
-            Downstream::Http(_) | Downstream::MessageUrls(_) => u64::from(queue.concurrency),
-            Downstream::Callbacks(_) | Downstream::Null | Downstream::Pull => 0,
-        };
+        let is_called = queue.downstream.capabilities().is_called;
+        let own = if is_called { u64::from(queue.concurrency) } else { 0 };
         own + if queue.callback.is_some() { CALLBACK_CALLS } else { 0 }
     };
     queues.into_iter().map(of_queue).sum()

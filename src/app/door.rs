@@ -52,24 +52,24 @@ struct TestCalls;
 
 impl TryCall for TestCalls {
     fn call(&self, queue: Arc<Queue>, message: NewMessage, now_ms: u64) -> TryFuture {
-        Box::pin(async move { test_call(&queue, message, now_ms).await })
+        Box::pin(test_call(queue, message, now_ms))
     }
 }
 
-async fn test_call(queue: &Queue, message: NewMessage, now_ms: u64) -> Result<TryReport, String> {
+async fn test_call(
+    queue: Arc<Queue>,
+    message: NewMessage,
+    now_ms: u64,
+) -> Result<TryReport, String> {
     let policy = &queue.policy;
-    let named = match &policy.downstream {
-        Downstream::MessageUrls(urls) => {
-            let target = urls.target(message.details.target.as_ref());
-            Some(target.map_err(|error| error.to_string())?)
-        }
-        _ => None,
+    let named = policy.downstream.target(&message.details).map_err(|error| error.to_string())?;
+    let Some(way) = Transport::new(&policy.downstream).map_err(|error| error.to_string())? else {
+        return Err("nobody is called here: workers claim (downstream.type = \"pull\")".to_owned());
     };
-    let transport = Transport::new(&policy.downstream).and_then(|way| match &named {
-        Some(target) => way.towards(target),
-        None => Ok(way),
-    });
-    let transport = transport.map_err(|error| error.to_string())?;
+    let transport = match &named {
+        Some(target) => way.towards(target).map_err(|error| error.to_string())?,
+        None => way,
+    };
     let id = MessageId {
         queue: policy.name.clone(),
         ulid: new_ulid(now_ms, 0, policy.shards, rand::random()),
@@ -121,15 +121,16 @@ fn shown(
         ("webhook-id".to_owned(), call.id.clone()),
         ("webhook-timestamp".to_owned(), (call.now_ms / 1000).to_string()),
     ]);
-    headers
-        .extend(call.own_headers.iter().map(|(name, value)| ((*name).to_owned(), value.clone())));
+    headers.extend(call.facts.iter().map(|(name, value)| ((*name).to_owned(), value.clone())));
     headers.extend(call.message_headers.iter().cloned());
     let (method, url) = match (http, downstream) {
         (Some(http), _) => {
             headers.extend(operators_headers(http));
             (http.method.to_string(), http.url_shown.clone())
         }
-        (None, Downstream::Pull) => ("none".to_owned(), "pull".to_owned()),
+        (None, downstream) if downstream.capabilities().is_pulled => {
+            ("none".to_owned(), "pull".to_owned())
+        }
         // Callbacks are not tried: their queue takes no messages.
         (None, _) => ("none".to_owned(), "null".to_owned()),
     };

@@ -6,11 +6,11 @@ use std::sync::Arc;
 use crate::config::Settings;
 use crate::domain::id::QueueName;
 use crate::domain::index_fault::Fault;
-use crate::domain::policy::{Downstream, QueuePolicy};
+use crate::domain::policy::QueuePolicy;
 use crate::engine::{Presence, Pulses};
 use crate::shutdown::Tasks;
 use crate::store::{Queue, Store};
-use crate::transport::Transport;
+use crate::transport::{Transport, TransportError};
 use crate::workers::QueueWorkers;
 
 /// Every queue's workers.
@@ -104,14 +104,9 @@ impl Fleet {
 type Ways = (Option<Transport>, Option<Transport>);
 
 fn ways(policy: &QueuePolicy) -> Result<Ways, String> {
-    let way = |downstream: &Downstream| {
-        Transport::new(downstream).map_err(|error| format!("queues.{}: {error}", policy.name))
-    };
-    let sends = match &policy.downstream {
-        Downstream::Pull => None,
-        downstream => Some(way(downstream)?),
-    };
+    let said = |error: TransportError| format!("queues.{}: {error}", policy.name);
+    let sends = Transport::new(&policy.downstream).map_err(said)?;
     let asked = policy.probe.as_ref().and_then(|probe| probe.as_downstream(&policy.name));
-    let probes = asked.map(|asked| way(&Downstream::Http(asked))).transpose()?;
+    let probes = asked.map(|asked| Transport::to_url(&asked)).transpose().map_err(said)?;
     Ok((sends, probes))
 }

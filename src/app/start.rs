@@ -14,7 +14,7 @@ use super::{FAILURE, Refused, UNREACHABLE, USAGE, connections};
 use crate::api::{LastReload, Tokens};
 use crate::config::{RedisTarget, Settings, certificates_out_of_date};
 use crate::domain::overrides::Override;
-use crate::domain::policy::{Downstream, QueuePolicy};
+use crate::domain::policy::QueuePolicy;
 use crate::shutdown::Tasks;
 use crate::store::{ManagedRedis, StartRefused, Store, StoreError};
 use crate::telemetry::{self, AddressLabel, LogFormat, Metrics};
@@ -233,7 +233,7 @@ pub(super) fn say_where(settings: &Settings) {
     let listen = settings.server.listen;
     // One that sends now, where there is one: a window may be closed, and a worker may be missing.
     let sends = |queue: &&Arc<QueuePolicy>| {
-        queue.window.is_none() && !matches!(queue.downstream, Downstream::Pull)
+        queue.window.is_none() && !queue.downstream.capabilities().is_pulled
     };
     let queue = settings.queues.values().find(sends).or_else(|| settings.queues.values().next());
     let queue = queue.map_or("QUEUE", |queue| queue.name.as_str());

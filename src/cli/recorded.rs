@@ -5,6 +5,7 @@
 use bytes::Bytes;
 
 use crate::domain::outcome::Answer;
+use crate::domain::protocol::Protocol;
 use crate::domain::receipt::Pending;
 use crate::domain::units::format_size;
 
@@ -27,6 +28,7 @@ pub(super) fn read(file: &[u8], bytes_max: usize) -> Result<Answer, String> {
     // curl undoes what it asked for itself, and prints the head as it came.
     let is_encoded = body.iter().any(|byte| byte.is_ascii_control() && !byte.is_ascii_whitespace());
     Ok(Answer::Answered {
+        protocol: Protocol::Http,
         status,
         retry_after_ms: head.value("retry-after").map(|asked| {
             let seconds: Result<f64, _> = asked.parse();

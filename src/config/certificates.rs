@@ -18,28 +18,48 @@ use crate::domain::access::{PemFile, TlsPolicy};
 use crate::domain::policy::QueuePolicy;
 use crate::domain::time::rfc3339;
 
+/// A certificate that is not valid at a moment.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct CertificateFault {
+    /// The setting that names its file.
+    pub key: String,
+    /// What is wrong, as a part of a sentence.
+    pub what: String,
+    /// What to do.
+    pub remedy: &'static str,
+}
+
 /// The certificates that are not valid at this moment, each with its setting and the remedy.
 #[must_use]
 pub fn certificates_out_of_date(settings: &Settings, now_ms: u64) -> Vec<Problem> {
-    settings.queues.values().flat_map(|policy| of_queue(policy, now_ms)).collect()
+    let of_queue = |policy: &QueuePolicy| {
+        let told = |fault: CertificateFault| {
+            let origin = policy.origins.of(&fault.key).map(ToOwned::to_owned).unwrap_or_default();
+            let message = format!("{}; {}", fault.what, fault.remedy);
+            Problem { origin, key: fault.key, message }
+        };
+        certificates_of_queue(policy, now_ms).into_iter().map(told).collect::<Vec<_>>()
+    };
+    settings.queues.values().flat_map(|policy| of_queue(policy)).collect()
 }
 
-fn of_queue(policy: &QueuePolicy, now_ms: u64) -> Vec<Problem> {
+/// Those of one queue.
+#[must_use]
+pub fn certificates_of_queue(policy: &QueuePolicy, now_ms: u64) -> Vec<CertificateFault> {
     let Some(http) = policy.downstream.http() else { return Vec::new() };
     let Some(TlsPolicy { ca, certificate, .. }) = &http.access.tls else { return Vec::new() };
     let files = [("certificate", certificate, false), ("ca", ca, true)];
     let fault = |(key, file, is_any_enough): (&str, &Option<PemFile>, bool)| {
-        let message = fault_of(file.as_ref()?, is_any_enough, now_ms)?;
+        let (what, remedy) = fault_of(file.as_ref()?, is_any_enough, now_ms)?;
         let key = format!("queues.{}.downstream.tls.{key}", policy.name);
-        let origin = policy.origins.of(&key).map(ToOwned::to_owned).unwrap_or_default();
-        Some(Problem { origin, key, message })
+        Some(CertificateFault { key, what, remedy })
     };
     files.into_iter().filter_map(fault).collect()
 }
 
 /// What is wrong with the dates of a file's certificates. Of authorities one that is valid is enough: lists of them keep
 /// old ones for long. Of a client's own the first one counts.
-fn fault_of(file: &PemFile, is_any_enough: bool, now_ms: u64) -> Option<String> {
+fn fault_of(file: &PemFile, is_any_enough: bool, now_ms: u64) -> Option<(String, &'static str)> {
     let certificates = CertificateDer::pem_slice_iter(file.text.expose().as_bytes());
     let mut dates = certificates.flatten().map(|it| dates_of(&it, now_ms));
     let first = dates.next()?;
@@ -48,13 +68,16 @@ fn fault_of(file: &PemFile, is_any_enough: bool, now_ms: u64) -> Option<String> 
     }
     let path = &file.path;
     match first {
-        Dates::Early(from_ms) => Some(format!(
-            "the certificate in the file {path} is valid only from {} on; check the clock of this machine, or wait",
-            rfc3339(from_ms)
+        Dates::Early(from_ms) => Some((
+            format!(
+                "the certificate in the file {path} is valid only from {} on",
+                rfc3339(from_ms)
+            ),
+            "check the clock of this machine, or wait",
         )),
-        Dates::Expired(at_ms) => Some(format!(
-            "the certificate in the file {path} expired at {}; put a new one into the file, then reload (SIGHUP)",
-            rfc3339(at_ms)
+        Dates::Expired(at_ms) => Some((
+            format!("the certificate in the file {path} expired at {}", rfc3339(at_ms)),
+            "put a new one into the file, then reload (SIGHUP)",
         )),
         Dates::Good | Dates::Unknown => None,
     }

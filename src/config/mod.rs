@@ -21,7 +21,7 @@ mod settings;
 #[cfg(test)]
 pub(crate) mod testing;
 
-pub use certificates::certificates_out_of_date;
+pub use certificates::{certificates_of_queue, certificates_out_of_date};
 pub use effective::{effective, render};
 pub use load::{ConfigErrors, Problem, Sources, load};
 pub use reload::{digest, restart_needed};

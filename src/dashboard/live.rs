@@ -26,10 +26,10 @@ use super::visit::Visit;
 
 /// The least time between two looks.
 const PAUSE_MIN: Duration = Duration::from_secs(2);
-const PAUSE_MAX: Duration = Duration::from_secs(30);
-/// A look is followed by a pause that is so many times as long.
+const PAUSE_MAX: Duration = Duration::from_secs(120);
+/// The looks at all pages together take one of so many parts of the time at most.
 const PAUSE_SHARE: u32 = 50;
-/// Pages that are kept at most for those who look at the same.
+/// Pages that are kept at most for those who look at the same; further ones are rendered for each viewer.
 const KEPT_MAX: usize = 256;
 /// The largest page that is followed.
 const PAGE_BYTES_MAX: usize = 8 * 1024 * 1024;
@@ -44,9 +44,10 @@ struct Look {
 }
 
 impl Look {
-    /// How long it counts.
-    fn pause(&self) -> Duration {
-        (self.took * PAUSE_SHARE).clamp(PAUSE_MIN, PAUSE_MAX)
+    /// How long it counts while so many pages are followed.
+    fn pause(&self, pages: usize) -> Duration {
+        let pages = u32::try_from(pages.max(1)).unwrap_or(u32::MAX);
+        self.took.saturating_mul(PAUSE_SHARE.saturating_mul(pages)).clamp(PAUSE_MIN, PAUSE_MAX)
     }
 }
 
@@ -73,6 +74,9 @@ struct Follower {
     live: Arc<LivePages>,
     headers: HeaderMap,
     page: String,
+    /// What it shares with others who look at the same page, under this key.
+    slot: LookSlot,
+    key: String,
     sent: Option<Arc<str>>,
     next_look: Instant,
     has_ended: bool,
@@ -89,7 +93,8 @@ async fn follow(
     let page = FormFields::read(query.unwrap_or_default().as_bytes()).text("page").to_owned();
     let next_look = Instant::now() + PAUSE_MIN;
     let (headers, sent, has_ended) = (head.headers, None, false);
-    let follower = Follower { live, headers, page, sent, next_look, has_ended };
+    let (key, slot) = live.slot(&page, &headers);
+    let follower = Follower { live, headers, page, slot, key, sent, next_look, has_ended };
     let events = stream::unfold(follower, |mut follower| async move {
         let event = follower.next().await?;
         Some((Ok::<_, Infallible>(event), follower))
@@ -108,8 +113,8 @@ impl Follower {
                 () = draining.cancelled() => return None,
                 () = tokio::time::sleep_until(self.next_look) => {}
             }
-            let look = self.live.look(&self.page, &self.headers).await;
-            self.next_look = Instant::now() + look.pause();
+            let look = self.live.look(&self.slot, &self.page, &self.headers).await;
+            self.next_look = Instant::now() + look.pause(self.live.pages_followed());
             match look.main {
                 None => {
                     self.has_ended = true;
@@ -126,12 +131,27 @@ impl Follower {
     }
 }
 
+/// What nobody looks at any more is not kept.
+impl Drop for Follower {
+    fn drop(&mut self) {
+        let mut kept = self.live.kept.lock();
+        // The list and this one have it, and nobody else.
+        if kept.get(&self.key).is_some_and(|slot| Arc::strong_count(slot) <= 2) {
+            kept.remove(&self.key);
+        }
+    }
+}
+
 impl LivePages {
+    fn pages_followed(&self) -> usize {
+        self.kept.lock().len()
+    }
+
     /// How the page looks, as far as it was not rendered just now for another viewer.
-    async fn look(&self, page: &str, headers: &HeaderMap) -> Look {
-        let slot = self.slot(page, headers);
+    async fn look(&self, slot: &LookSlot, page: &str, headers: &HeaderMap) -> Look {
         let mut kept = slot.lock().await;
-        if let Some(look) = kept.as_ref().filter(|look| look.at.elapsed() < look.pause()) {
+        let pages = self.pages_followed();
+        if let Some(look) = kept.as_ref().filter(|look| look.at.elapsed() < look.pause(pages)) {
             return look.clone();
         }
         let began = Instant::now();
@@ -141,7 +161,8 @@ impl LivePages {
         look
     }
 
-    fn slot(&self, page: &str, headers: &HeaderMap) -> LookSlot {
+    /// The slot of a page for this token, and the key under which it is kept.
+    fn slot(&self, page: &str, headers: &HeaderMap) -> (String, LookSlot) {
         let text = |name: header::HeaderName| {
             let value = headers.get(name).and_then(|value| value.to_str().ok());
             value.unwrap_or_default().to_owned()
@@ -149,10 +170,10 @@ impl LivePages {
         let key = format!("{page}\n{}\n{}", text(header::COOKIE), text(header::HOST));
         let mut kept = self.kept.lock();
         if kept.len() >= KEPT_MAX && !kept.contains_key(&key) {
-            // Those that nobody looks at are not held by anybody else.
-            kept.retain(|_, slot| Arc::strong_count(slot) > 1);
+            return (key, LookSlot::default());
         }
-        Arc::clone(kept.entry(key).or_default())
+        let slot = Arc::clone(kept.entry(key.clone()).or_default());
+        (key, slot)
     }
 
     async fn render(&self, page: &str, headers: &HeaderMap) -> Option<Arc<str>> {
@@ -177,5 +198,21 @@ impl LivePages {
         // A stream of events cannot carry the character itself.
         let main = text[from..from + to + "</main>".len()].replace('\r', "&#13;");
         Some(main.into())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn all_pages_together_take_a_small_share_of_the_time() {
+        let look =
+            |took_ms| Look { at: Instant::now(), took: Duration::from_millis(took_ms), main: None };
+        assert_eq!(look(1).pause(1), PAUSE_MIN);
+        assert_eq!(look(100).pause(1), Duration::from_secs(5));
+        assert_eq!(look(100).pause(10), Duration::from_secs(50));
+        assert_eq!(look(10_000).pause(10), PAUSE_MAX);
+        assert_eq!(look(1).pause(0), PAUSE_MIN, "nobody else looks");
     }
 }

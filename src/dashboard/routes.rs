@@ -83,6 +83,7 @@ fn steps() -> Router<Arc<Dashboard>> {
         .route("/ui/schedules/{name}/{step}", post(pages::schedules::step))
         .route("/ui/limits/{name}/charge", post(pages::limits::charge))
         .route("/ui/assets/{file}", get(assets::asset))
+        .route("/ui/{*missing}", get(pages::missing::page))
 }
 
 /// The headers that every page carries.

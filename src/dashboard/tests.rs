@@ -131,6 +131,12 @@ async fn every_page_is_shown_and_no_text_is_code() {
         assert!(shown.header(header::CONTENT_SECURITY_POLICY).starts_with("default-src 'none'"));
         assert_eq!(shown.header(header::CACHE_CONTROL), "no-store");
     }
+    for path in ["/ui/nosuch", "/ui/%3Cscript%3Eharm()%3C/script%3E", "/ui/queues/sms/nosuch/page"]
+    {
+        let shown = pages.get(path, "").await;
+        assert_eq!(shown.status, StatusCode::NOT_FOUND, "{path}");
+        assert!(shown.text.contains("There is no page at") && !shown.text.contains("<script>harm"));
+    }
     let shown = pages.get("/ui/queues/nosuch", "").await;
     assert_eq!(shown.status, StatusCode::NOT_FOUND);
     assert!(shown.text.contains("no queue"), "{}", shown.text);

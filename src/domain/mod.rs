@@ -42,6 +42,7 @@ pub mod overrides;
 pub mod payload;
 pub mod policy;
 pub mod probe;
+pub mod protocol;
 pub mod queue_pattern;
 pub mod receipt;
 pub mod recipient_hours;

@@ -6,6 +6,7 @@
 use bytes::Bytes;
 
 use super::answer_body::AnswerBody;
+use super::protocol::Protocol;
 use super::receipt::Pending;
 
 /// What came back from the downstream.
@@ -14,7 +15,9 @@ pub enum Answer {
     /// The downstream answered: its status arrived in time, so what it decided is known, even if
     /// the body after it broke off.
     Answered {
-        /// The HTTP status (or its equivalent on another transport).
+        /// What it answered in.
+        protocol: Protocol,
+        /// A number of the protocol: HTTP's status code.
         status: u16,
         /// `Retry-After`, in milliseconds from now, already resolved if it was a date; 0 where it has
         /// passed or names no time that can be read.

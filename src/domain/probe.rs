@@ -155,6 +155,7 @@ mod tests {
     use bytes::Bytes;
 
     use super::*;
+    use crate::domain::protocol::Protocol;
 
     fn policy() -> ProbePolicy {
         ProbePolicy {
@@ -174,6 +175,7 @@ mod tests {
 
     fn answered(status: u16) -> Answer {
         Answer::Answered {
+            protocol: Protocol::Http,
             status,
             retry_after_ms: None,
             content_type: None,

@@ -5,6 +5,8 @@
 
 use std::sync::Arc;
 
+use super::id::MessageId;
+
 /// Longest reference of a downstream, in bytes.
 pub const REFERENCE_BYTES_MAX: usize = 256;
 /// Longest detail of a receipt that is kept, in bytes.
@@ -128,6 +130,26 @@ impl ReceiptSaid {
             Self::Dead => "dead",
         }
     }
+}
+
+/// A receipt, checked.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Receipt {
+    /// Which message.
+    pub of: ReceiptOf,
+    /// What became of it.
+    pub said: ReceiptSaid,
+    /// Why, for people.
+    pub detail: Option<String>,
+}
+
+/// By which name a receipt comes.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum ReceiptOf {
+    /// The message's own id.
+    Id(MessageId),
+    /// The downstream's reference.
+    Reference(String),
 }
 
 #[cfg(test)]

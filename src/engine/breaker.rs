@@ -110,7 +110,7 @@ pub(super) struct HostSlot {
 impl Hosts {
     /// Those of a queue whose messages have a host each.
     pub(super) fn of(policy: &QueuePolicy) -> Option<Self> {
-        policy.downstream.is_by_host().then(|| Self::new(policy.concurrency))
+        policy.downstream.capabilities().is_by_host.then(|| Self::new(policy.concurrency))
     }
 
     fn new(calls_max: u32) -> Self {

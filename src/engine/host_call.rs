@@ -34,15 +34,6 @@ pub(super) struct HostCall<'a> {
 /// Why a message does not leave: what becomes of it instead, and what is kept of that.
 pub(super) type Stays = Box<(Settlement, Option<Attempt>)>;
 
-fn target(exchanges: &Exchanges, message: &Claimed) -> Result<HttpDownstream, NoTarget> {
-    let url = message.details.callback.as_ref().and_then(|wish| wish.url.as_ref());
-    match &exchanges.queue.policy.downstream {
-        Downstream::Callbacks(callback) => callback.target(url),
-        Downstream::MessageUrls(urls) => urls.target(message.details.target.as_ref()),
-        Downstream::Http(_) | Downstream::Null | Downstream::Pull => Err(NoTarget::Unknown),
-    }
-}
-
 /// The configuration may come to name a url again; a host that may not be called is not waited for.
 fn no_target(exchanges: &Exchanges, message: &Claimed, why: &NoTarget, paused_ms: u64) -> Stays {
     let began = match exchanges.begins() {
@@ -66,7 +57,8 @@ pub(super) async fn enter<'a>(
     message: &Claimed,
     paused_ms: u64,
 ) -> Result<(Began, HostCall<'a>), Stays> {
-    let target = match target(exchanges, message) {
+    let target = exchanges.queue.policy.downstream.target(&message.details);
+    let target = match target.and_then(|it| it.ok_or(NoTarget::Unknown)) {
         Ok(target) => target,
         Err(why) => return Err(no_target(exchanges, message, &why, paused_ms)),
     };
@@ -101,7 +93,7 @@ impl HostCall<'_> {
                 exchanges.judge(part.iter().any(|message| message.is_in_doubt), began, answer)
             }
         };
-        let is_callback = matches!(exchanges.queue.policy.downstream, Downstream::Callbacks(_));
+        let is_callback = exchanges.queue.policy.downstream.is_for_callbacks();
         if is_callback && tried.outcome == Outcome::Accepted {
             // What a callback leads to is nobody's business here: it was taken.
             tried.outcome = Outcome::Delivered;
@@ -151,7 +143,7 @@ impl HostCall<'_> {
         let label = QueueLabel { queue: queue.to_string() };
         let left_alone = self.hosts.left_alone();
         let metrics = &exchanges.store.metrics().queue;
-        let is_callback = matches!(exchanges.queue.policy.downstream, Downstream::Callbacks(_));
+        let is_callback = exchanges.queue.policy.downstream.is_for_callbacks();
         let gauge = if is_callback {
             &metrics.callback_hosts_left_alone
         } else {
@@ -181,9 +173,10 @@ struct HostWords {
 
 impl HostWords {
     const fn of(downstream: &Downstream) -> Self {
-        match downstream {
-            Downstream::Callbacks(_) => Self { host: "callback host", messages: "callbacks" },
-            _ => Self { host: "host", messages: "messages" },
+        if downstream.is_for_callbacks() {
+            Self { host: "callback host", messages: "callbacks" }
+        } else {
+            Self { host: "host", messages: "messages" }
         }
     }
 }

@@ -20,6 +20,7 @@ mod episode;
 mod exchange;
 mod first_in_line;
 mod host_call;
+mod incoming;
 mod judge;
 mod life;
 mod pacer;
@@ -40,6 +41,7 @@ mod slots;
 mod tally;
 mod work;
 
+pub use incoming::carry_receipts;
 pub use presence::Presence;
 pub use probe::Prober;
 pub use pulse::{Pulse, Pulses};

@@ -34,7 +34,7 @@ use crate::store::{
     Changed, Decision, Doubtful, FurtherCall, ProbeTimes, Queue, Store, StoreError,
 };
 use crate::telemetry::{FoundLabel, Kind};
-use crate::transport::{Call, Transport};
+use crate::transport::{Call, HttpParts, Transport};
 
 /// Probes that one node makes at a time in one queue; fewer where the queue's concurrency is less.
 const PROBES_MAX: u32 = 4;
@@ -216,15 +216,14 @@ impl Asking {
             return Answer::NotSent { error, is_local: false };
         };
         let call = Call {
-            url: Some(url),
             id: message.id.to_string(),
             content_type: String::new(),
             message_headers: Vec::new(),
-            request_headers: Vec::new(),
-            own_headers: vec![
+            facts: vec![
                 ("tidegate-queue", self.queue.policy.name.to_string()),
                 ("tidegate-attempt", message.attempt.to_string()),
             ],
+            http: HttpParts { url: Some(url), headers: Vec::new() },
             body: Bytes::new(),
             now_ms,
             deadline: Instant::now() + Duration::from_millis(self.policy.timeout_ms),

@@ -13,7 +13,7 @@ use crate::domain::policy::QueuePolicy;
 use crate::domain::request_template::{RenderedBody, RenderedRequest};
 use crate::domain::time::rfc3339;
 use crate::store::Claimed;
-use crate::transport::Call;
+use crate::transport::{Call, HttpParts};
 
 const JSON: &str = "application/json";
 /// Space for one item's result in the answer to a batch, beside what it may repeat of the request.
@@ -58,7 +58,7 @@ pub(super) fn call_of(
 #[must_use]
 pub fn with_rendered(call: Call, rendered: RenderedRequest, messages: usize) -> Call {
     let RenderedRequest { url, headers, body } = rendered;
-    let call = Call { url, request_headers: headers, ..call };
+    let call = Call { http: HttpParts { url, headers }, ..call };
     match body {
         RenderedBody::Payload => call,
         RenderedBody::Empty => Call { content_type: String::new(), body: Bytes::new(), ..call },
@@ -87,20 +87,19 @@ pub fn single_call(
     (now_ms, deadline): (u64, Instant),
     response_bytes_max: usize,
 ) -> Call {
-    let mut own_headers = vec![
+    let mut facts = vec![
         ("tidegate-queue", id.queue.to_string()),
         ("tidegate-attempt", attempt.to_string()),
         ("tidegate-due-at", rfc3339(due_ms)),
     ];
     let origins = details.headers.iter().filter_map(|(n, v)| Some((origin_header(n)?, v.clone())));
-    own_headers.extend(origins);
+    facts.extend(origins);
     Call {
-        url: None,
         id: id.to_string(),
         content_type: content_type(details).to_owned(),
         message_headers: details.headers.clone(),
-        request_headers: Vec::new(),
-        own_headers,
+        facts,
+        http: HttpParts::default(),
         body: payload,
         now_ms,
         deadline,
@@ -157,12 +156,11 @@ fn batch_call(
     let batch_id = batch_id(queue, &ids);
     let body = if has_body { batch_body(messages, &ids) } else { Vec::new() };
     Call {
-        url: None,
         id: batch_id.clone(),
         content_type: JSON.to_owned(),
         message_headers: Vec::new(),
-        request_headers: Vec::new(),
-        own_headers: vec![("tidegate-queue", queue.to_string()), ("tidegate-batch-id", batch_id)],
+        facts: vec![("tidegate-queue", queue.to_string()), ("tidegate-batch-id", batch_id)],
+        http: HttpParts::default(),
         now_ms,
         deadline,
         response_bytes_max: batch_answer_bytes(messages.len(), body.len()),

@@ -62,7 +62,7 @@ impl Settler {
                 }
             }
             // What a host says of itself says nothing of the queue's other ones.
-            if !self.queue.policy.downstream.is_by_host() {
+            if !self.queue.policy.downstream.capabilities().is_by_host {
                 mark_row(&mut gathered);
             }
             unsafe_yet.extend(gathered.drain(..).flatten());

@@ -49,7 +49,7 @@ pub use messages::permit::{FurtherCall, Permit};
 pub use messages::probe::{Doubtful, DueProbes, ProbeTimes};
 pub use messages::prune::Pruned;
 pub use messages::read::{Page, Part};
-pub use messages::receipt::{Receipt, ReceiptOf, Received};
+pub use messages::receipt::Received;
 pub use messages::settle::{Lease, LeaseEnd, Verdict, Way};
 pub use operations::{
     Keep, KeptOperation, OPERATIONS_RUNNING_MAX, Operations, Progress, Saved, TakenOperation,

@@ -7,7 +7,7 @@ use tokio_util::sync::CancellationToken;
 use super::expirer::Expirer;
 use super::promoter::Promoter;
 use super::window_watch::WindowWatch;
-use crate::engine::{Presence, Prober, Pulses, start_sending};
+use crate::engine::{Presence, Prober, Pulses, carry_receipts, start_sending};
 use crate::shutdown::Tasks;
 use crate::store::{Queue, Store};
 use crate::transport::Transport;
@@ -59,6 +59,11 @@ impl QueueWorkers {
         let prober = probes.and_then(|way| Prober::new(store, &queue, way, &tasks));
         if let Some(prober) = prober {
             tasks.spawn("prober", prober.run(pulses.start(format!("prober of {name}"))));
+        }
+        if let Some(incoming) = transport.as_ref().and_then(Transport::incoming) {
+            let stop = tasks.stop_token().clone();
+            let carried = carry_receipts(store.clone(), Arc::clone(&queue), incoming, stop);
+            tasks.spawn("receipts", carried);
         }
         let dispatcher_ended = match transport {
             Some(transport) => start_sending(store, &queue, transport, &tasks, pulses, presence),

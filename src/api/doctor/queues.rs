@@ -7,15 +7,16 @@ use futures_util::{StreamExt as _, stream};
 
 use crate::api::auth::Caller;
 use crate::api::{Door, backlog};
+use crate::config::certificates_of_queue;
 use crate::domain::doctor::queue::{PauseFacts, QueueFacts, RefusedFacts, ShutFacts, of_queue};
-use crate::domain::doctor::{About, Finding, not_checked};
+use crate::domain::doctor::{About, Finding, not_checked, of_certificate};
 use crate::domain::gates::{Gates, gates};
 use crate::domain::human::why_failed;
 use crate::domain::id::QueueName;
 use crate::domain::keys::WithoutEffect;
 use crate::domain::limit::{LimitName, LimitRule};
 use crate::domain::message::Message;
-use crate::domain::policy::{Downstream, QueuePolicy};
+use crate::domain::policy::QueuePolicy;
 use crate::domain::state::State;
 use crate::store::{Part, Queue, Store, StoreError};
 use crate::telemetry::QueueLabel;
@@ -40,12 +41,20 @@ pub(super) async fn findings(door: &Door, caller: &Caller) -> Vec<Finding> {
     judged(seen, &door.store().clock().require_ms())
 }
 
+fn of_certificates(policy: &QueuePolicy, now_ms: u64) -> impl Iterator<Item = Finding> {
+    let faults = certificates_of_queue(policy, now_ms).into_iter();
+    faults.map(|it| of_certificate(&policy.name, &it.key, &it.what, it.remedy))
+}
+
 fn judged(seen: Vec<Seen>, now_ms: &Result<u64, StoreError>) -> Vec<Finding> {
     let mut findings = Vec::new();
     let mut why_away = None;
     for Seen { queue, facts } in seen {
         match (facts, now_ms) {
-            (Ok(facts), Ok(now_ms)) => findings.extend(of_queue(&facts, *now_ms)),
+            (Ok(facts), Ok(now_ms)) => {
+                findings.extend(of_certificates(&queue.policy, *now_ms));
+                findings.extend(of_queue(&facts, *now_ms));
+            }
             // It is the same for all of them, and said once.
             (Err(error @ StoreError::Unavailable(_)), _) => why_away = Some(error.to_string()),
             (Err(error), _) => {
@@ -114,7 +123,7 @@ async fn facts(
         left_alone.iter().filter_map(|hosts| hosts.get(&label)).map(|hosts| hosts.get()).sum();
     Ok(QueueFacts {
         name: name.clone(),
-        is_pulled: matches!(policy.downstream, Downstream::Pull),
+        is_pulled: policy.downstream.capabilities().is_pulled,
         is_retired: queue.retired,
         gates,
         quotas,

@@ -12,7 +12,6 @@ use std::sync::Arc;
 
 use super::paths::InQueue;
 use super::problem::Problem;
-use crate::domain::policy::Downstream;
 use crate::store::Queue;
 use crate::wire::problem::ProblemState;
 
@@ -24,7 +23,7 @@ const LEASE_MS_MIN: u64 = 1000;
 /// The queue, if workers may claim from it.
 fn pulled(queue: InQueue) -> Result<Arc<Queue>, Problem> {
     let queue = queue.taking()?;
-    if queue.policy.downstream == Downstream::Pull {
+    if queue.policy.downstream.capabilities().is_pulled {
         return Ok(queue);
     }
     Err(Problem::wrong_state(

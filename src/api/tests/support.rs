@@ -24,6 +24,7 @@ use crate::domain::classify::Classified;
 use crate::domain::message::NewMessage;
 use crate::domain::outcome::{Answer, Outcome};
 use crate::domain::policy::QueuePolicy;
+use crate::domain::protocol::Protocol;
 use crate::domain::topic::{TopicName, TopicPolicy};
 use crate::shutdown::Tasks;
 use crate::store::{Queue, Store};
@@ -93,6 +94,7 @@ impl TryCall for Echo {
                     body: message.payload.clone(),
                 },
                 answer: Answer::Answered {
+                    protocol: Protocol::Http,
                     status: 200,
                     retry_after_ms: None,
                     content_type: Some("text/plain".to_owned()),

@@ -87,7 +87,7 @@ fn read(field: &Field<'_>, downstream: &Read<Downstream>) -> Read<ProbePolicy> {
         let (timeout, headers) = (it.timeout?, it.headers?);
         let inherited = match downstream {
             // What goes to the hosts of messages need not be right for the one that is asked.
-            Ok(Downstream::MessageUrls(_)) => None,
+            Ok(downstream) if downstream.capabilities().is_by_host => None,
             Ok(downstream) => downstream.http(),
             Err(reported) => return Err(*reported),
         };

@@ -10,6 +10,7 @@ pub(super) mod limits;
 pub(super) mod message;
 pub(super) mod message_steps;
 pub(super) mod messages;
+pub(super) mod missing;
 pub(super) mod nodes;
 pub(super) mod operation;
 pub(super) mod operation_steps;

@@ -1,7 +1,7 @@
 //! What an answer of the downstream means for the message.
 //!
-//! Owns the outcome table of the contract, and where a queue's own rules stand before it, as one function without
-//! branches elsewhere. Refuses to know what rules look for (see `answer_rules`), and what is written afterwards (see
+//! Owns what a call without an answer means, and that a queue's own rules stand before the table of the protocol. Refuses to know
+//! what is in that table (see `protocol`), what rules look for (see `answer_rules`), and what is written afterwards (see
 //! `engine::settle`).
 
 #[cfg(test)]
@@ -9,6 +9,7 @@ mod tests;
 
 use super::answer_rules::{AnswerRules, ListSaid, RuleMeaning, RulesSaid, rule_name};
 use super::outcome::{Answer, OnUncertain, Outcome};
+use super::protocol::StatusSaid;
 use super::retry::RetryPolicy;
 
 /// What the meaning of an answer depends on, beside the answer.
@@ -171,7 +172,7 @@ impl Classified {
     }
 }
 
-/// The outcome table of the contract.
+/// What follows where no rule has a word: by the table of the protocol, or from how the call ended without an answer.
 fn table(answer: &Answer, reading: AnswerContext<'_>) -> Outcome {
     match answer {
         Answer::NotSent { is_local: true, .. } => Outcome::Hindered,
@@ -181,41 +182,10 @@ fn table(answer: &Answer, reading: AnswerContext<'_>) -> Outcome {
             Outcome::Withheld { retry_after_ms: *retry_after_ms }
         }
         Answer::Unknown { .. } => Outcome::Unknown,
-        Answer::Answered { status: 202, pending: Some(_), .. } => Outcome::Accepted,
-        Answer::Answered { status, retry_after_ms, .. } => {
-            classify_status(*status, *retry_after_ms, reading)
+        Answer::Answered { protocol, status, retry_after_ms, pending, .. } => {
+            let (status, retry_after_ms) = (*status, *retry_after_ms);
+            let said = StatusSaid { status, retry_after_ms, is_pending: pending.is_some() };
+            protocol.outcome(said, reading)
         }
-    }
-}
-
-fn classify_status(
-    status: u16,
-    retry_after_ms: Option<u64>,
-    reading: AnswerContext<'_>,
-) -> Outcome {
-    let AnswerContext { on_uncertain, retry, is_in_doubt, .. } = reading;
-    match status {
-        200..=299 => Outcome::Delivered,
-        _ if retry.dead_statuses.contains(&status) => Outcome::Refused,
-        // "A request with this key is being worked on" tells nothing of how that one ends; without an
-        // earlier request it can only be about the message itself.
-        409 | 423 | 425 if is_in_doubt => Outcome::Unknown,
-        _ if retry.retry_statuses.contains(&status) => Outcome::Retry,
-        429 => Outcome::Throttled { retry_after_ms },
-        503 if retry_after_ms.is_some() => Outcome::Throttled { retry_after_ms },
-        425 => Outcome::Retry,
-        408 | 500..=599 => match on_uncertain {
-            OnUncertain::Resend => Outcome::Retry,
-            OnUncertain::Park | OnUncertain::Probe if retry.safe_statuses.contains(&status) => {
-                Outcome::Retry
-            }
-            OnUncertain::Park | OnUncertain::Probe => Outcome::Unknown,
-        },
-        400 | 409 | 410 | 413 | 415 | 422 => Outcome::Refused,
-        401 | 407 => Outcome::Denied,
-        // 403, 404, 405, redirects and the rest of the 4xx.
-        300..=499 => Outcome::Suspect,
-        // Not a final status of HTTP (RFC 9110, section 15): nobody can tell what it means.
-        _ => Outcome::Unknown,
     }
 }

@@ -4,10 +4,12 @@ use bytes::Bytes;
 
 use super::*;
 use crate::domain::answer_rules::{AnswerRule, BodyPattern, EachPolicy};
+use crate::domain::protocol::Protocol;
 use crate::domain::receipt::Pending;
 
 fn status(status: u16, retry_after_ms: Option<u64>) -> Answer {
     Answer::Answered {
+        protocol: Protocol::Http,
         status,
         retry_after_ms,
         content_type: None,
@@ -30,6 +32,7 @@ fn plain(answer: &Answer, on_uncertain: OnUncertain) -> Outcome {
 #[test]
 fn a_202_that_says_so_is_accepted_and_no_other_answer_is() {
     let pending = |status| Answer::Answered {
+        protocol: Protocol::Http,
         status,
         retry_after_ms: None,
         content_type: None,

@@ -110,6 +110,8 @@ finding_codes! {
     KeysWithoutEffect = "keys-without-effect";
     /// The downstream's answers shut the gate.
     GateShut = "gate-shut", "TidegateGateShut";
+    /// A certificate of the way to the downstream is out of date.
+    CertificateOutOfDate = "certificate-out-of-date";
     /// The downstream fails.
     DownstreamFailing = "downstream-failing", "TidegateDownstreamFailing";
     /// Hosts of callbacks fail.

@@ -3,6 +3,7 @@
 //! Owns what counts as a problem and what as a note, and the words for both. Pure: what was seen comes in. What a queue
 //! waits for is asked of its gates, which senders go by too. Refuses to know how it was seen.
 
+mod certificate;
 pub mod finding;
 pub mod index;
 pub mod nodes;
@@ -11,6 +12,7 @@ mod reload;
 pub mod store;
 pub mod ways_in;
 
+pub use self::certificate::of_certificate;
 pub use self::finding::{About, Finding, FindingCode, Weight};
 pub use self::reload::{RefusedReload, of_reload};
 

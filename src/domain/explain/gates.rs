@@ -7,7 +7,7 @@ use crate::domain::gates::{Gate, GateState, HeldGate};
 use crate::domain::limit::LimitRule;
 use crate::domain::message::Message;
 use crate::domain::outcome::OnUncertain;
-use crate::domain::policy::{Downstream, QueuePolicy};
+use crate::domain::policy::QueuePolicy;
 use crate::domain::state::State;
 
 /// The answers, in the documented order of the gates.
@@ -46,7 +46,7 @@ fn can_hold(gate: Gate, policy: &QueuePolicy, message: &Message) -> bool {
         Gate::Due | Gate::Retry | Gate::Pause | Gate::Concurrency => true,
         Gate::Window => policy.window.is_some(),
         Gate::Hours => policy.recipient_hours.is_some(),
-        Gate::Throttled => !matches!(policy.downstream, Downstream::Null | Downstream::Pull),
+        Gate::Throttled => policy.downstream.capabilities().is_called,
         Gate::Limit => !policy.limits.is_empty(),
         Gate::Order => policy.ordering.is_some(),
         Gate::Collapse => message.details.collapse_key.is_some(),
@@ -55,7 +55,7 @@ fn can_hold(gate: Gate, policy: &QueuePolicy, message: &Message) -> bool {
         Gate::Probe => {
             message.state == State::Uncertain || policy.on_uncertain == OnUncertain::Probe
         }
-        Gate::Workers => matches!(policy.downstream, Downstream::Pull),
+        Gate::Workers => policy.downstream.capabilities().is_pulled,
     }
 }
 

@@ -25,7 +25,7 @@ pub use self::shards::{ShardLoad, concurrency_of_shard};
 use self::state::UNKNOWN;
 pub use self::state::{GateState, Why};
 use super::limit::{KeptLimit, LimitName, StackedLimits};
-use super::policy::{Downstream, QueuePolicy};
+use super::policy::QueuePolicy;
 use super::recipient_hours::RecipientHours;
 use super::state::State;
 use super::window::WindowState;
@@ -224,7 +224,7 @@ pub fn gates(policy: &QueuePolicy, snapshot: &Snapshot, now_ms: Option<u64>) -> 
         (gate, state)
     });
     let recipients = policy.recipient_hours.clone();
-    let is_pulled = matches!(policy.downstream, Downstream::Pull);
+    let is_pulled = policy.downstream.capabilities().is_pulled;
     Gates { states, limits, stacked, override_ends, shards, recipients, is_pulled, now_ms }
 }
 

@@ -9,6 +9,7 @@ use crate::domain::callback::CallbackOn;
 use crate::domain::id::{MessageId, new_ulid};
 use crate::domain::limit::LimitRule;
 use crate::domain::message::{Details, Message, Probes};
+use crate::domain::policy::Downstream;
 use crate::domain::window::{Dates, Hours, OpeningRule, Window};
 
 /// 12:00 UTC on a Thursday.

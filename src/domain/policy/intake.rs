@@ -1,9 +1,8 @@
 //! What a policy says of messages on their way in: which keys they bring, and how long they are of use.
 
-use super::{Downstream, QueuePolicy, Unfit};
+use super::{QueuePolicy, Unfit};
 use crate::domain::keys::MessageKey;
 use crate::domain::message::{Details, NewMessage, Origin, When};
-use crate::domain::message_target::MessageTarget;
 
 impl QueuePolicy {
     /// How long after its due time a message is of use that does not say so itself, ms; `None`: for ever.
@@ -24,24 +23,6 @@ impl QueuePolicy {
             When::At(at_ms) => When::At(at_ms.saturating_add(ttl_ms)),
         };
         NewMessage { expires: Some(expires), ..message }
-    }
-
-    /// Whether a message that names this target, or none, may be sent from here.
-    pub(super) fn check_target(&self, target: Option<&MessageTarget>) -> Result<(), String> {
-        let name = &self.name;
-        match (&self.downstream, target) {
-            (Downstream::MessageUrls(urls), Some(target)) => {
-                urls.why_unfit(target).map_or(Ok(()), Err)
-            }
-            (Downstream::MessageUrls(_), None) => Err(format!(
-                "missing; each message of the queue \"{name}\" brings its own (downstream.url = \"message\"): give it in the message, or by --to URL"
-            )),
-            // A dry run takes what the queue takes otherwise.
-            (Downstream::Null, _) | (_, None) => Ok(()),
-            (_, Some(_)) => Err(format!(
-                "has no effect in the queue \"{name}\", whose messages do not bring their own url; leave it out, or use a queue with downstream.url = \"message\""
-            )),
-        }
     }
 
     /// Whether a message with these details brings every key that the queue requires.

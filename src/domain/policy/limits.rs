@@ -107,7 +107,7 @@ impl QueuePolicy {
     /// The limits without a key that claims keep. Where each message has its host, it takes its permit later, once that lets it: those
     /// that a hung host holds back use none.
     pub fn claim_limits(&self) -> impl Iterator<Item = &LimitRule> {
-        let by_claims = !self.downstream.is_by_host();
+        let by_claims = !self.downstream.capabilities().is_by_host;
         self.wide_limits().filter(move |_| by_claims)
     }
 

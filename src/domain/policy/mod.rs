@@ -3,6 +3,7 @@
 //! Built by `config` only; a value of these types makes sense by construction. Refuses to know
 //! TOML and how its wishes are carried out.
 
+mod downstream;
 mod hours;
 mod intake;
 mod limits;
@@ -10,6 +11,7 @@ mod origins;
 
 use std::sync::Arc;
 
+pub use self::downstream::{Capabilities, Downstream};
 pub use self::origins::Origins;
 
 use crate::domain::answer_rules::{AnswerRules, RULED_BYTES_MAX};
@@ -18,12 +20,10 @@ use serde::{Deserialize, Serialize};
 
 use crate::domain::callback::{CallbackOn, CallbackPolicy};
 use crate::domain::classify::AnswerContext;
-use crate::domain::endpoint::HttpDownstream;
 use crate::domain::id::QueueName;
 use crate::domain::keys::{Fairness, MessageKey, Ordering};
 use crate::domain::limit::LimitRule;
 use crate::domain::message::Details;
-use crate::domain::message_target::MessageUrls;
 use crate::domain::outcome::OnUncertain;
 use crate::domain::overrides::Override;
 use crate::domain::probe::ProbePolicy;
@@ -31,7 +31,6 @@ use crate::domain::receipt::ReceiptPolicy;
 use crate::domain::recipient_hours::RecipientHours;
 use crate::domain::retention::Retention;
 use crate::domain::retry::RetryPolicy;
-use crate::domain::units::format_duration;
 use crate::domain::window::Window;
 
 /// Everything that holds for one queue.
@@ -248,8 +247,8 @@ impl QueuePolicy {
     /// # Errors
     /// [`Unfit`], with a sentence.
     pub fn check(&self, details: &Details) -> Result<(), Unfit> {
-        self.check_timeout(details.timeout_ms).map_err(Unfit::Timeout)?;
-        self.check_target(details.target.as_ref()).map_err(Unfit::Url)?;
+        self.check_timeout(details.timeout_ms)?;
+        self.check_target(details.target.as_ref())?;
         if details.collapse_key.is_some() && self.shards > 1 {
             return Err(Unfit::CollapseKey(format!(
                 "has no effect in the queue \"{}\", which has {} shards: the message before it may be in another one; leave it out, or set queues.{}.shards = 1",
@@ -260,64 +259,5 @@ impl QueuePolicy {
         self.check_keys(details)?;
         // The cost comes last: where it is above a quota, nothing else is wrong, and its key may have been given a larger one.
         self.check_cost(details.cost).map_err(Unfit::Cost)
-    }
-
-    fn check_timeout(&self, timeout_ms: Option<u64>) -> Result<(), String> {
-        let (Some(timeout_ms), name) = (timeout_ms, &self.name) else { return Ok(()) };
-        match &self.downstream {
-            Downstream::Null => Ok(()),
-            Downstream::Pull => Err(format!(
-                "has no effect in the queue \"{name}\", whose workers say how long they need; leave it out"
-            )),
-            _ if timeout_ms <= self.downstream.timeout_ms() => Ok(()),
-            _ => {
-                let [found, most] = [timeout_ms, self.downstream.timeout_ms()].map(format_duration);
-                Err(format!(
-                    "found {found}, expected at most {most}, the downstream.timeout of the queue \"{name}\""
-                ))
-            }
-        }
-    }
-}
-
-/// The slow receiver.
-#[derive(Debug, Clone, PartialEq)]
-pub enum Downstream {
-    /// HTTP calls.
-    Http(HttpDownstream),
-    /// HTTP calls, each to the url that its message brings.
-    MessageUrls(MessageUrls),
-    /// Takes everything at once and sends nothing.
-    Null,
-    /// Workers come and claim.
-    Pull,
-    /// Whoever wants to know what became of messages: each callback has its address.
-    Callbacks(CallbackPolicy),
-}
-
-impl Downstream {
-    /// The longest one whole exchange may take, in milliseconds.
-    #[must_use]
-    pub fn timeout_ms(&self) -> u64 {
-        match self {
-            Self::Http(http) | Self::MessageUrls(MessageUrls { http, .. }) => http.timeout_ms,
-            Self::Null | Self::Pull => 0,
-            Self::Callbacks(callback) => callback.timeout_ms,
-        }
-    }
-
-    /// How calls are made, where the configuration says it: to its own url, or to those that messages bring.
-    #[must_use]
-    pub const fn http(&self) -> Option<&HttpDownstream> {
-        match self {
-            Self::Http(http) | Self::MessageUrls(MessageUrls { http, .. }) => Some(http),
-            Self::Null | Self::Pull | Self::Callbacks(_) => None,
-        }
-    }
-
-    /// Whether each message has a host of its own: what an answer says of its sender holds for that host alone.
-    #[must_use]
-    pub const fn is_by_host(&self) -> bool {
-        matches!(self, Self::MessageUrls(_) | Self::Callbacks(_))
     }
 }

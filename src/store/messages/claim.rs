@@ -15,7 +15,6 @@ use super::gate::{ClaimStatus, ClaimWish, status_of};
 use super::grant::GrantedCalls;
 use crate::domain::gates::{Gate, concurrency_of_shard};
 use crate::domain::limit::LEAD_US_FURTHEST;
-use crate::domain::policy::Downstream;
 use crate::failpoint::failpoint;
 use crate::store::StoreError;
 use crate::store::queue::{Queue, Shard};
@@ -321,7 +320,7 @@ fn claim_call(
         batch_now = wish.batch_now,
         granted = granted.map(|granted| granted.slots_us().len()),
         granted_units = granted.map_or(1, GrantedCalls::admits),
-        is_pull = matches!(policy.downstream, Downstream::Pull),
+        is_pull = policy.downstream.capabilities().is_pulled,
         expired_keep_ms = policy.retention.delivered_ms,
         lead_us = lead_us,
         earliest_us = earliest_us,

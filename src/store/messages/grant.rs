@@ -293,7 +293,7 @@ impl Messages {
 
     /// The limits that a claim asks.
     pub(in crate::store) fn lines_of_claims(&self, queue: &Queue) -> Result<Arc<str>, StoreError> {
-        let by_claims = !queue.policy.downstream.is_by_host();
+        let by_claims = !queue.policy.downstream.capabilities().is_by_host;
         if !by_claims || !queue.limits().are_set() {
             return Ok(Arc::default());
         }

@@ -9,7 +9,7 @@ use ulid::Ulid;
 use super::Messages;
 use super::settle::{Settled, Verdict};
 use crate::domain::id::MessageId;
-use crate::domain::receipt::{OnTimeout, ReceiptSaid};
+use crate::domain::receipt::{OnTimeout, Receipt, ReceiptOf, ReceiptSaid};
 use crate::domain::state::State;
 use crate::store::StoreError;
 use crate::store::queue::{Queue, Shard};
@@ -22,26 +22,6 @@ use crate::store::wire::clock_watch::Timed;
 const SWEEP_MAX: usize = 250;
 /// How long a receipt is kept for a message that is not accepted yet; at least two leases.
 const KEPT_MS: u64 = 3_600_000;
-
-/// A receipt, checked.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Receipt {
-    /// Which message.
-    pub of: ReceiptOf,
-    /// What became of it.
-    pub said: ReceiptSaid,
-    /// Why, for people.
-    pub detail: Option<String>,
-}
-
-/// By which name a receipt comes.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum ReceiptOf {
-    /// The message's own id.
-    Id(MessageId),
-    /// The downstream's reference.
-    Reference(String),
-}
 
 /// What a receipt came to.
 #[derive(Debug, Clone, PartialEq, Eq)]

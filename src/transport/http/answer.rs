@@ -15,6 +15,7 @@ use tokio::time::{Instant, timeout_at};
 use super::failure;
 use super::line::AnswerBody;
 use crate::domain::outcome::Answer;
+use crate::domain::protocol::Protocol;
 use crate::domain::receipt::Pending;
 use crate::domain::time::parse_rfc3339;
 use crate::domain::units::format_size;
@@ -56,6 +57,7 @@ fn answered(
     missing: Option<String>,
 ) -> Answer {
     Answer::Answered {
+        protocol: Protocol::Http,
         status,
         retry_after_ms: retry_after_ms(headers, call.now_ms),
         content_type: text(headers, &CONTENT_TYPE).map(|t| shortened(&t)),

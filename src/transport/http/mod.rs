@@ -55,7 +55,7 @@ use crate::domain::access::HttpVersion;
 use crate::domain::egress::EgressAllow;
 use crate::domain::endpoint::HttpDownstream;
 use crate::domain::outcome::Answer;
-use crate::transport::{Call, TransportError, deadline};
+use crate::transport::{Call, ProtocolTransport, TransportError, deadline};
 
 /// The way to one HTTP endpoint; cheap to clone, clones share their connections.
 #[derive(Clone)]
@@ -142,9 +142,11 @@ impl HttpTransport {
         let tokens = TokenSource::of(&downstream.access, &pool)?;
         Ok(Self { template, pool, tokens })
     }
+}
 
+impl ProtocolTransport for HttpTransport {
     /// One exchange under one deadline; a second one, if the downstream refuses a token that it may know to be void.
-    pub(super) async fn send(&self, call: &Call) -> Answer {
+    async fn send(&self, call: &Call) -> Answer {
         let Some(tokens) = &self.tokens else {
             return exchange(&self.pool, call, || self.template.request(call)).await;
         };

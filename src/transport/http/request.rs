@@ -1,7 +1,9 @@
 //! The request as it leaves: address, layers of headers, signature.
 //!
 //! Owns what does not change from call to call, prepared once, and the order in which headers are
-//! laid over each other. Refuses to know connections.
+//! laid over each other, a later layer replacing an earlier one: our defaults (`User-Agent`, `Accept`), the message's own, the
+//! operator's from the configuration (a producer must not replace the operator's credentials), those of its templates, ours. A
+//! reserved name (see [`is_reserved_header`]) counts only in the last. Refuses to know connections.
 
 use std::sync::Arc;
 
@@ -89,7 +91,7 @@ impl Template {
         let mut request = Request::new(Full::new(self.body(call)));
         let mut headers = self.headers(call)?;
         *request.method_mut() = self.method.clone();
-        *request.uri_mut() = match &call.url {
+        *request.uri_mut() = match &call.http.url {
             None => self.uri.clone(),
             Some(url) => {
                 let (uri, host) = address(url).map_err(|error| error.to_string())?;
@@ -110,16 +112,16 @@ impl Template {
         !matches!(self.method, Method::GET | Method::HEAD)
     }
 
-    /// The layers, lowest first; see [`Call`].
+    /// The layers, lowest first.
     fn headers(&self, call: &Call) -> Result<HeaderMap, String> {
         let mut headers = HeaderMap::with_capacity(
-            8 + self.common.operator.len() + call.message_headers.len() + call.own_headers.len(),
+            8 + self.common.operator.len() + call.message_headers.len() + call.facts.len(),
         );
         headers.insert(ACCEPT, HeaderValue::from_static("*/*"));
         headers.insert(USER_AGENT, USER_AGENT_TEXT);
         let given = |name: &str| {
             let mut names =
-                self.common.operator.keys().chain(call.request_headers.iter().map(|it| &it.0));
+                self.common.operator.keys().chain(call.http.headers.iter().map(|it| &it.0));
             names.any(|given| is_same_header(given.as_str(), name))
         };
         for (name, text) in &call.message_headers {
@@ -130,12 +132,12 @@ impl Template {
         for (name, held) in &self.common.operator {
             headers.insert(name.clone(), held.clone());
         }
-        for (name, text) in &call.request_headers {
+        for (name, text) in &call.http.headers {
             if !is_reserved_header(name.as_str()) {
                 headers.insert(name.clone(), text.clone());
             }
         }
-        for (name, text) in &call.own_headers {
+        for (name, text) in &call.facts {
             headers.insert(own_name(name)?, header_value(name, text)?);
         }
         headers.insert(HOST, self.host.clone());
@@ -240,6 +242,7 @@ mod tests {
 
     use super::*;
     use crate::domain::endpoint::Secret;
+    use crate::transport::HttpParts;
 
     fn downstream(url: &str, headers: &[(&'static str, &str)]) -> HttpDownstream {
         HttpDownstream {
@@ -256,15 +259,14 @@ mod tests {
 
     fn call(message_headers: &[(&str, &str)]) -> Call {
         Call {
-            url: None,
             id: "sms_1".to_owned(),
             content_type: "application/json".to_owned(),
             message_headers: message_headers
                 .iter()
                 .map(|(name, text)| ((*name).to_owned(), (*text).to_owned()))
                 .collect(),
-            request_headers: Vec::new(),
-            own_headers: vec![("Tidegate-Attempt", "2".to_owned())],
+            http: HttpParts::default(),
+            facts: vec![("Tidegate-Attempt", "2".to_owned())],
             body: Bytes::from_static(b"{}"),
             now_ms: 1_763_640_000_999,
             deadline: Instant::now(),

@@ -24,7 +24,7 @@ use super::token_answer::{self, GrantedToken};
 use super::{exchange, request};
 use crate::domain::access::{Access, CredentialsIn, OAuth2Policy};
 use crate::domain::outcome::Answer;
-use crate::transport::{Call, TransportError};
+use crate::transport::{Call, HttpParts, TransportError};
 
 /// How long before its end a token is replaced, unless half of its life is shorter.
 const EARLY: Duration = Duration::from_secs(30);
@@ -166,12 +166,11 @@ impl TokenSource {
     async fn ask(&self, call: &Call, number: u64) -> Result<Token, Answer> {
         let asked_at = Instant::now();
         let asks = Call {
-            url: None,
             id: String::new(),
             content_type: String::new(),
             message_headers: Vec::new(),
-            own_headers: Vec::new(),
-            request_headers: Default::default(),
+            facts: Vec::new(),
+            http: HttpParts::default(),
             body: self.form.clone(),
             response_bytes_max: ANSWER_BYTES_MAX,
             ..*call

@@ -227,3 +227,29 @@ async fn no_secret_is_anywhere_to_be_seen() {
     assert!(dump.windows(9).any(|it| it == b"delivered"), "the dump says something");
     assert_unseen("Redis", &dump);
 }
+
+/// The other queues go on, so that it is no error of the configuration; but somebody has to be told for as long as it lasts.
+#[tokio::test]
+async fn a_certificate_that_has_expired_is_a_finding_of_doctor() {
+    let (redis, downstream) = tokio::join!(RedisServer::start(), Downstream::start());
+    let tls = format!(
+        "downstream.tls = {{ certificate = \"{CERTS}/expired.pem\", key = \"{CERTS}/expired.key\" }}"
+    );
+    let toml = queue_toml(QUEUE, &downstream, &tls).replace("\"http://", "\"https://");
+    let daemon = Daemon::start(&redis, toml).await;
+    let doctor = daemon.cli(&["doctor", "--output", "json"]).await;
+    let told: Value = serde_json::from_str(&doctor.stdout).expect("JSON");
+    let findings = told["findings"].as_array().expect("a list");
+    let found = findings.iter().find(|it| it["code"] == "certificate-out-of-date");
+    let found = found.unwrap_or_else(|| panic!("{told:#}"));
+    assert_eq!((found["about"].as_str(), found["queue"].as_str()), (Some(QUEUE), Some(QUEUE)));
+    let detail = found["detail"].as_str().expect("a sentence");
+    assert!(
+        detail.starts_with(&format!(
+            "queues.{QUEUE}.downstream.tls.certificate: the certificate in the file "
+        )),
+        "{detail}"
+    );
+    assert!(detail.contains(" expired at "), "{detail}");
+    assert!(found["remedy"].as_str().expect("a sentence").contains("reload (SIGHUP)"), "{found}");
+}

@@ -6,10 +6,10 @@ use redis::cmd;
 use tidegate::domain::id::MessageId;
 use tidegate::domain::limit::Cost;
 use tidegate::domain::message::{Details, When};
-use tidegate::domain::receipt::ReceiptSaid;
+use tidegate::domain::receipt::{Receipt, ReceiptOf, ReceiptSaid};
 use tidegate::domain::settlement::Settlement;
 use tidegate::domain::state::State;
-use tidegate::store::{Changed, Decision, Edit, RECORD_VERSION, Receipt, ReceiptOf, Verb};
+use tidegate::store::{Changed, Decision, Edit, RECORD_VERSION, Verb};
 
 use super::ground::Ground;
 use super::node::{HOUR_MS, Node, With, ended, message};

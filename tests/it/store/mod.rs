@@ -11,6 +11,7 @@ mod cost;
 mod formats;
 mod ground;
 mod hours;
+mod incoming;
 mod intake;
 mod keeping;
 mod keyed_audit;

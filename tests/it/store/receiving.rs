@@ -3,9 +3,10 @@
 use tidegate::domain::id::MessageId;
 use tidegate::domain::message::Message;
 use tidegate::domain::receipt::ReceiptSaid::{self, Dead, Delivered};
+use tidegate::domain::receipt::{Receipt, ReceiptOf};
 use tidegate::domain::settlement::Settlement;
 use tidegate::domain::state::State;
-use tidegate::store::{Changed, Lease, Receipt, ReceiptOf, Received, Verb, Verdict};
+use tidegate::store::{Changed, Lease, Received, Verb, Verdict};
 
 use super::ground::{Ground, on_each};
 use super::node::{Node, WISH, With as _, ended, message};

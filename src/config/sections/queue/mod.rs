@@ -171,7 +171,6 @@ pub(in crate::config) fn read(
         let timeout = downstream.as_ref().map(Downstream::timeout_ms).map_err(|reported| *reported);
         let limits = limits::all(section, own.rate, own.burst, own.limits, accounts);
         let lease = lease(section, own.lease, timeout);
-        let calls = if matches!(downstream, Ok(Downstream::Pull)) { IN_HANDS } else { CONCURRENCY };
         let on_uncertain = on_uncertain(section, own.on_uncertain, durability);
         let probe = probe::of_queue(section, on_uncertain, &downstream);
         let receipts = section.read_or("receipts", ReceiptPolicy::DEFAULT, receipts::read);
@@ -203,7 +202,7 @@ pub(in crate::config) fn read(
             ttl_ms: own.ttl?,
             lease_ms: lease?,
             keep_response_bytes: own.keep_response?,
-            concurrency: own.concurrency?.unwrap_or(calls),
+            concurrency: own.concurrency?.unwrap_or_else(|| calls(&downstream)),
             priority_levels: own.priority_levels?,
             ordering: own.ordering?,
             fairness: own.fairness?,
@@ -231,15 +230,21 @@ pub(in crate::config) fn read(
     policy.map(Arc::new)
 }
 
+/// How many calls may be under way, where the configuration does not say it.
+fn calls(downstream: &Read<Downstream>) -> u32 {
+    let is_pulled = downstream.as_ref().is_ok_and(|it| it.capabilities().is_pulled);
+    if is_pulled { IN_HANDS } else { CONCURRENCY }
+}
+
 /// Checks that the queue asks for nothing that its kind of downstream does not have.
 fn fits_downstream(section: &Section<'_>, policy: &QueuePolicy) -> Read<()> {
-    match (&policy.downstream, &policy.batch) {
-        (Downstream::Pull, Some(_)) => return Err(section.wrong("batch", NO_BATCHES)),
-        (Downstream::MessageUrls(_), Some(_)) => {
-            return Err(section.wrong("batch", NO_SHARED_CALLS));
-        }
-        (Downstream::MessageUrls(_), None) => return Ok(()),
-        _ => {}
+    let can = policy.downstream.capabilities();
+    if policy.batch.is_some() && !can.takes_batches {
+        let why = if can.is_pulled { NO_BATCHES } else { NO_SHARED_CALLS };
+        return Err(section.wrong("batch", why));
+    }
+    if can.brings_urls {
+        return Ok(());
     }
     let (ordering, fairness) = (policy.ordering.as_ref(), policy.fairness.as_ref());
     let named = (ordering, fairness, policy.limits.as_slice(), policy.backlog.as_ref());

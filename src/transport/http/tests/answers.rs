@@ -5,9 +5,10 @@ use tokio::io::AsyncWriteExt as _;
 use tokio::sync::mpsc;
 
 use super::server::{Seen, Server, read_request, read_to_close};
-use super::{Transport, answered, call, call_within, status_of, transport_to};
+use super::{answered, call, call_within, status_of, transport_to, way_to};
 use crate::domain::outcome::Answer;
 use crate::domain::policy::Downstream;
+use crate::domain::protocol::Protocol;
 
 /// The answer to one call at a server that says `response`.
 async fn answer_to(response: &'static str) -> Answer {
@@ -33,8 +34,11 @@ async fn showing() -> (Server, mpsc::Receiver<Seen>) {
 
 #[tokio::test]
 async fn null_takes_everything() {
-    let answer = Transport::new(&Downstream::Null).unwrap().send(call("{}")).await;
-    assert_eq!(answer, answered(200, "", None));
+    let answer = way_to(&Downstream::Null).unwrap().send(call("{}")).await;
+    assert!(
+        matches!(answer, Answer::Answered { protocol: Protocol::Null, status: 200, .. }),
+        "{answer:?}"
+    );
 }
 
 #[tokio::test]
@@ -71,6 +75,7 @@ async fn a_body_and_its_type() {
     )
     .await;
     let expected = Answer::Answered {
+        protocol: Protocol::Http,
         status: 200,
         retry_after_ms: None,
         content_type: Some("application/json".to_owned()),

@@ -11,7 +11,7 @@ use tokio::sync::mpsc;
 use tokio::time::{Instant, sleep};
 
 use super::server::{Server, read_request};
-use super::{Transport, call, downstream, status_of, transport_to};
+use super::{call, downstream, status_of, transport_to, way_to};
 use crate::domain::outcome::Answer;
 use crate::domain::policy::Downstream;
 
@@ -62,7 +62,7 @@ async fn assert_each_call_is_answered_once(
     let (server, requests) = in_writes(writes, Duration::from_millis(2)).await;
     let mut to = downstream(&format!("http://{}/", server.at));
     to.method = method;
-    let transport = Transport::new(&Downstream::Http(to)).unwrap();
+    let transport = way_to(&Downstream::Http(to)).unwrap();
     for number in 0..CALLS {
         assert_eq!(status_of(&transport.send(call("{}")).await), status, "call {number}");
     }

@@ -7,7 +7,7 @@ use tokio::net::{TcpListener, TcpSocket, TcpStream};
 use tokio::time::{Instant, timeout};
 
 use super::server::{Server, read_request, read_to_close};
-use super::{Transport, call, call_within, downstream, transport_to};
+use super::{call, call_within, downstream, transport_to, way_to};
 use crate::domain::outcome::Answer;
 use crate::domain::policy::Downstream;
 use crate::transport::Call;
@@ -31,7 +31,7 @@ async fn refused_is_not_sent() {
 #[tokio::test]
 async fn an_unknown_name_is_not_sent() {
     let to = Downstream::Http(downstream("http://user:hush@nowhere.invalid/"));
-    match Transport::new(&to).unwrap().send(call("{}")).await {
+    match way_to(&to).unwrap().send(call("{}")).await {
         Answer::NotSent { error, .. } => {
             assert!(error.starts_with("name not found: nowhere.invalid"), "{error}");
             assert!(!error.contains("hush"), "{error}");

@@ -8,7 +8,7 @@ use rustls::server::WebPkiClientVerifier;
 use rustls::{RootCertStore, ServerConfig, SupportedProtocolVersion};
 
 use super::secure::serve_with;
-use super::{Transport, answered, call, downstream};
+use super::{Transport, answered, call, downstream, way_to};
 use crate::domain::access::{Access, PemFile, TlsPolicy};
 use crate::domain::endpoint::{HttpDownstream, Secret};
 use crate::domain::outcome::Answer;
@@ -56,7 +56,7 @@ pub(super) fn server(
 fn to(at: std::net::SocketAddr, tls: TlsPolicy) -> Transport {
     let access = Access { tls: Some(tls), ..Access::default() };
     let http = HttpDownstream { access: Arc::new(access), ..downstream(&format!("https://{at}/")) };
-    Transport::new(&Downstream::Http(http)).unwrap()
+    way_to(&Downstream::Http(http)).unwrap()
 }
 
 pub(super) fn ca() -> TlsPolicy {

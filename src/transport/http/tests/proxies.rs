@@ -10,7 +10,7 @@ use tokio::net::{TcpListener, TcpStream};
 use super::identity::{OK, ca, server};
 use super::secure::serve_with;
 use super::server::{Seen, Server, read_request, read_to_close};
-use super::{Transport, answered, call, call_within, downstream};
+use super::{Transport, answered, call, call_within, downstream, way_to};
 use crate::domain::access::{Access, ProxyPolicy};
 use crate::domain::egress::Network;
 use crate::domain::endpoint::HttpDownstream;
@@ -26,11 +26,8 @@ fn through(proxy: SocketAddr, url: &str) -> Transport {
         shown: format!("http://***@{proxy}"),
     };
     let access = Access { tls: Some(ca()), proxy: Some(proxy), ..Access::default() };
-    Transport::new(&Downstream::Http(HttpDownstream {
-        access: Arc::new(access),
-        ..downstream(url)
-    }))
-    .unwrap()
+    way_to(&Downstream::Http(HttpDownstream { access: Arc::new(access), ..downstream(url) }))
+        .unwrap()
 }
 
 /// The head of a request for a tunnel.
@@ -90,7 +87,7 @@ fn by_message(proxy: SocketAddr, allowed: &[&str], url: &str) -> Transport {
     let urls = MessageUrls { hosts: hosts.into(), egress: Arc::new(networks.into()), http };
     let target = MessageTarget::new(url.parse().unwrap(), None);
     let target = urls.target(Some(&target)).unwrap();
-    Transport::new(&Downstream::MessageUrls(urls)).unwrap().towards(&target).unwrap()
+    way_to(&Downstream::MessageUrls(urls)).unwrap().towards(&target).unwrap()
 }
 
 #[tokio::test]

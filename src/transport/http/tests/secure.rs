@@ -11,11 +11,11 @@ use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::{ClientConfig, RootCertStore, ServerConfig, ServerConnection, StreamOwned};
 
 use super::server::{Server, read_to_close};
-use super::{Transport, answered, call, call_within, downstream};
+use super::{answered, call, call_within, downstream, way_to};
 use crate::domain::outcome::Answer;
 use crate::domain::policy::Downstream;
-use crate::transport::HttpTransport;
 use crate::transport::http::tls;
+use crate::transport::{HttpTransport, ProtocolTransport as _};
 
 const NOT_TRUSTED: &str = "TLS: certificate not trusted: no authority that counts here has issued it; if the authority is your own, name the file with its certificate in downstream.tls.ca";
 const CERTIFICATE: &[u8] = include_bytes!("certs/localhost.pem");
@@ -101,7 +101,7 @@ async fn a_refusal_is_seen_although_the_connection_is_reset_behind_it() {
 async fn an_untrusted_certificate_gets_nothing() {
     let (at, served) = serve_one(4096, "");
     let to = Downstream::Http(downstream(&format!("https://{at}/")));
-    let answer = Transport::new(&to).unwrap().send(call("{}")).await;
+    let answer = way_to(&to).unwrap().send(call("{}")).await;
     assert_eq!(answer, Answer::NotSent { error: NOT_TRUSTED.to_owned(), is_local: false });
     assert_eq!(served.join().unwrap(), 0);
 }
@@ -115,7 +115,7 @@ async fn a_server_without_tls_gets_nothing() {
     })
     .await;
     let to = Downstream::Http(downstream(&format!("https://{}/", server.at)));
-    let answer = Transport::new(&to).unwrap().send(call("{}")).await;
+    let answer = way_to(&to).unwrap().send(call("{}")).await;
     let error =
         "TLS: the other side does not speak TLS; check scheme and port of the url".to_owned();
     assert_eq!(answer, Answer::NotSent { error, is_local: false });
@@ -131,7 +131,7 @@ async fn a_server_that_speaks_only_old_tls_gets_nothing() {
     })
     .await;
     let to = Downstream::Http(downstream(&format!("https://{}/", server.at)));
-    let answer = Transport::new(&to).unwrap().send(call("{}")).await;
+    let answer = way_to(&to).unwrap().send(call("{}")).await;
     let Answer::NotSent { error, .. } = &answer else { panic!("{answer:?}") };
     assert!(error.contains("it must offer TLS 1.2 or 1.3"), "{error}");
 }
@@ -141,7 +141,7 @@ async fn a_handshake_that_hangs_is_not_sent() {
     let server =
         Server::start(|mut stream, _| async move { read_to_close(&mut stream).await }).await;
     let to = Downstream::Http(downstream(&format!("https://{}/", server.at)));
-    let answer = Transport::new(&to).unwrap().send(call_within("{}", 700)).await;
+    let answer = way_to(&to).unwrap().send(call_within("{}", 700)).await;
     assert_eq!(
         answer,
         Answer::NotSent { error: "no connection within 700ms".to_owned(), is_local: false }

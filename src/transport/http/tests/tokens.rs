@@ -11,7 +11,7 @@ use tokio::net::TcpListener;
 use tokio::time::Instant;
 
 use super::server::{Seen, Server, read_request, read_to_close};
-use super::{Transport, answered, call, call_within, downstream};
+use super::{Transport, answered, call, call_within, downstream, way_to};
 use crate::domain::access::{Access, CredentialsIn, OAuth2Policy};
 use crate::domain::endpoint::{HttpDownstream, Secret};
 use crate::domain::outcome::Answer;
@@ -87,11 +87,8 @@ fn policy(endpoint: &Side) -> OAuth2Policy {
 fn with(oauth2: OAuth2Policy, side: &Side) -> Transport {
     let access = Access { oauth2: Some(oauth2), ..Access::default() };
     let url = format!("http://{}/hook", side.server.at);
-    Transport::new(&Downstream::Http(HttpDownstream {
-        access: Arc::new(access),
-        ..downstream(&url)
-    }))
-    .unwrap()
+    way_to(&Downstream::Http(HttpDownstream { access: Arc::new(access), ..downstream(&url) }))
+        .unwrap()
 }
 
 fn withheld(answer: &Answer) -> &str {

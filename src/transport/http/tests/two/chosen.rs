@@ -12,7 +12,7 @@ use tokio_rustls::TlsAcceptor;
 
 use super::super::identity::{ca, pem, server};
 use super::super::server::read_request;
-use super::super::{Transport, answered, call, downstream};
+use super::super::{Transport, answered, call, downstream, way_to};
 use super::frames::Peer;
 use super::{Server, answering, numbered, ok, speaking};
 use crate::domain::access::{Access, HttpVersion, ProxyPolicy, TlsPolicy};
@@ -62,7 +62,7 @@ fn reaching(
     });
     let access = Arc::new(Access { tls: Some(tls), proxy, http, ..Access::default() });
     let http = HttpDownstream { access, ..downstream(&format!("https://{at}/")) };
-    Transport::new(&Downstream::Http(http)).unwrap()
+    way_to(&Downstream::Http(http)).unwrap()
 }
 
 async fn ask(server: &Server, http: HttpVersion) -> Answer {
@@ -197,7 +197,7 @@ async fn a_proxy_that_passes_requests_on_takes_the_older_version_alone() {
     let through = |http| {
         let access = Arc::new(Access { proxy: proxy.clone(), http, ..Access::default() });
         let http = HttpDownstream { access, ..downstream("http://erp.invalid/") };
-        Transport::new(&Downstream::Http(http)).unwrap()
+        way_to(&Downstream::Http(http)).unwrap()
     };
     let answer = through(HttpVersion::Auto).send(call("{}")).await;
     assert_eq!(answer, answered(200, "ok", None));

@@ -16,7 +16,7 @@ use http::{Request, Response};
 use tokio::net::TcpStream;
 
 use super::server::Server;
-use super::{Transport, call, downstream};
+use super::{Transport, call, downstream, way_to};
 use crate::domain::access::{Access, HttpVersion};
 use crate::domain::endpoint::HttpDownstream;
 use crate::domain::policy::Downstream;
@@ -29,7 +29,7 @@ fn two_to(at: SocketAddr) -> Transport {
 
 fn speaking(http: HttpVersion, url: &str) -> Transport {
     let access = Arc::new(Access { http, ..Access::default() });
-    Transport::new(&Downstream::Http(HttpDownstream { access, ..downstream(url) })).unwrap()
+    way_to(&Downstream::Http(HttpDownstream { access, ..downstream(url) })).unwrap()
 }
 
 /// A call with a body of its own.

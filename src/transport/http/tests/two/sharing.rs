@@ -11,12 +11,11 @@ use h2::server::Builder;
 use parking_lot::Mutex;
 use tokio::sync::{Barrier, mpsc};
 
-use super::super::{answered, call, status_of};
+use super::super::{answered, call, status_of, way_to};
 use super::frames::Peer;
 use super::{Server, answering, body_of, numbered, ok, two_to};
 use crate::domain::endpoint::{HttpDownstream, Secret};
 use crate::domain::policy::Downstream;
-use crate::transport::Transport;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn ten_thousand_calls_go_over_one_connection() {
@@ -67,7 +66,7 @@ async fn a_request_has_the_form_of_its_version() {
         signing_secrets: vec![Secret::new("hush".to_owned())],
         ..plain
     };
-    let transport = Transport::new(&Downstream::Http(http)).unwrap();
+    let transport = way_to(&Downstream::Http(http)).unwrap();
     let mut message = call("{}");
     message.message_headers = vec![("X-Own".to_owned(), "1".to_owned())];
     assert_eq!(transport.send(message).await, answered(200, "ok", None));
