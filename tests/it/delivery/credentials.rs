@@ -237,8 +237,7 @@ async fn a_certificate_that_has_expired_is_a_finding_of_doctor() {
     );
     let toml = queue_toml(QUEUE, &downstream, &tls).replace("\"http://", "\"https://");
     let daemon = Daemon::start(&redis, toml).await;
-    let doctor = daemon.cli(&["doctor", "--output", "json"]).await;
-    let told: Value = serde_json::from_str(&doctor.stdout).expect("JSON");
+    let told = daemon.get("/v1/doctor").await.expect(200).json();
     let findings = told["findings"].as_array().expect("a list");
     let found = findings.iter().find(|it| it["code"] == "certificate-out-of-date");
     let found = found.unwrap_or_else(|| panic!("{told:#}"));
