@@ -38,6 +38,7 @@ mod settle;
 mod shortage;
 mod slots;
 mod tally;
+mod traces;
 mod work;
 
 pub use presence::Presence;

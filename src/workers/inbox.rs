@@ -24,7 +24,7 @@ use crate::engine::Pulse;
 use crate::engine::cadence::{self, Next, Pass};
 use crate::failpoint::failpoint;
 use crate::store::{Accepted, Drawn, InboxEntry, NotAccepted, Queue, Store, StoreError};
-use crate::telemetry::{Kind, QueueLabel};
+use crate::telemetry::{IntakeEnd, Kind, QueueLabel, SpanKind};
 
 /// Between two looks while entries come.
 const PAUSE_MIN: Duration = Duration::from_millis(20);
@@ -199,6 +199,8 @@ async fn draw(
     let name = &queue.policy.name;
     let (now_ms, routing) = (store.clock().require_ms()?, queue.routing());
     let (mut good, mut messages, mut bad) = (Vec::new(), Vec::new(), Vec::new());
+    let tracer = store.metrics().tracer.as_ref();
+    let began_us = tracer.and_then(|_| store.clock().now_us()).unwrap_or_default();
     // Read once for all entries of this draw that name a moment.
     let mut gates = None;
     for entry in entries {
@@ -213,11 +215,14 @@ async fn draw(
             Ok(mut asked) => {
                 let key = asked.key.clone().unwrap_or_else(|| entry.id.clone());
                 let to = (&**queue, &routing);
+                let details = &mut asked.message.details;
+                let span = tracer
+                    .and_then(|tracer| tracer.begin_intake(SpanKind::Internal, details, began_us));
                 messages.push((entry.given(&key, to, &asked.message.details), {
                     asked.message.details.idempotency_key = Some(key);
                     asked.message
                 }));
-                good.push(entry);
+                good.push((entry, span));
             }
             Err(why) => bad.push((entry, why)),
         }
@@ -225,13 +230,16 @@ async fn draw(
     let answers = store.messages.schedule_given(name, messages, Origin::Producer).await?;
     failpoint!("taken-in");
     let mut done = Vec::new();
-    for (entry, answer) in good.into_iter().zip(answers) {
+    for ((entry, span), answer) in good.into_iter().zip(answers) {
         let answer = match answer {
             Err(NotAccepted::Mismatch(first)) => {
                 in_other_words(store, queue, &entry, payload_bytes_max, first).await?
             }
             answer => answer,
         };
+        if let (Some(span), Some(tracer), Ok(accepted)) = (span, tracer, &answer) {
+            tracer.end_intake(span, taken_in(name, accepted, store.clock().now_us()));
+        }
         match answer {
             Ok(_) => done.push(entry.id),
             Err(NotAccepted::Mismatch(first)) => {
@@ -257,6 +265,17 @@ async fn draw(
     end.goes_on |= end.done > 0;
     end.is_full &= end.done == 0;
     Ok(end)
+}
+
+/// What the span of an entry's way in says. One that waits in its stream is taken in later, by another span.
+fn taken_in<'a>(queue: &'a QueueName, accepted: &Accepted, at_us: Option<u64>) -> IntakeEnd<'a> {
+    IntakeEnd {
+        destination: queue.as_str(),
+        id: Some(accepted.id.to_string()),
+        is_duplicate: accepted.duplicate,
+        is_collapsed: accepted.collapsed,
+        at_us: at_us.unwrap_or_default(),
+    }
 }
 
 /// What becomes of an entry whose key belongs to `first`, as it is written another message: it may say the same
