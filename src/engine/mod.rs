@@ -39,6 +39,7 @@ mod shortage;
 mod slots;
 mod tally;
 mod traces;
+mod wait_reports;
 mod work;
 
 pub use presence::Presence;

@@ -14,7 +14,7 @@ use super::renew::{InFlight, Renewer};
 use super::runners::Runners;
 use super::settle::Settler;
 use super::slots::Slots;
-use super::traces::{WaitReports, report_waits};
+use super::wait_reports::{WaitReports, report_waits};
 use crate::shutdown::Tasks;
 use crate::store::{Queue, Store};
 use crate::transport::Transport;

@@ -3,26 +3,16 @@
 //! Owns when they begin and end, and what they say: no payload, no answer, no secret. Where no traces are made, each of these
 //! functions ends at its first line. Refuses to know which traces are made and how spans travel (see `telemetry`).
 
-use std::collections::HashMap;
-use std::sync::Arc;
-
-use tokio::sync::mpsc;
-
 use super::exchange::{Exchanges, Tried};
+use super::wait_reports::waited;
 use crate::domain::message::Details;
 use crate::domain::outcome::{Answer, Outcome};
 use crate::domain::policy::{Downstream, QueuePolicy};
 use crate::domain::settlement::Settlement;
-use crate::domain::trace_context::{AttemptSpan, TRACEPARENT, TraceParent};
-use crate::domain::waited::{AttemptWait, QueueHold, WAITED_MS, WaitBefore, Waited};
-use crate::store::{Claimed, Queue, Store};
+use crate::domain::trace_context::{AttemptSpan, TraceParent};
+use crate::domain::waited::{AttemptWait, WAITED_MS, WaitBefore};
+use crate::store::Claimed;
 use crate::telemetry::{FinishedSpan, SpanKind, Tracer, span_id};
-use crate::transport::Call;
-
-/// Long waits of a queue whose spans may wait to be finished; those beyond are lost, and counted.
-const LONG_WAITS_MAX: usize = 1024;
-/// Long waits for which it is asked once what held the queue.
-const TOGETHER_MAX: usize = 256;
 
 impl Exchanges {
     fn tracer(&self) -> Option<&Tracer> {
@@ -123,17 +113,8 @@ impl Exchanges {
         if to_ms < wait.from_ms.saturating_add(WAITED_MS) {
             return tracer.record(waited(span, &wait, &[]));
         }
-        let long = LongWait { span, wait, shard: message.lease.shard };
-        if waits.0.try_send(long).is_err() {
-            tracer.lose(1);
-        }
+        waits.report(tracer, span, wait, message.lease.shard);
     }
-}
-
-/// The call with its span in its headers, for the downstream to go on from.
-pub(super) fn below(span: Option<TraceParent>, mut call: Call) -> Call {
-    call.message_headers.extend(span.map(|span| (TRACEPARENT.to_owned(), span.to_string())));
-    call
 }
 
 /// With who was called; never the whole url, which may hold a secret.
@@ -181,62 +162,4 @@ fn answered(span: FinishedSpan, tried: &Tried) -> FinishedSpan {
         | Answer::Withheld { .. }
         | Answer::Unknown { .. } => span.failed(word, tried.error()),
     }
-}
-
-/// With what was waited for, by gate.
-fn waited(span: FinishedSpan, wait: &WaitBefore, holds: &[QueueHold]) -> FinishedSpan {
-    let Waited(parts) = wait.parts(holds);
-    parts
-        .into_iter()
-        .fold(span, |span, (what, ms)| span.with(format!("tidegate.waited.{what}_ms"), ms))
-}
-
-/// A long wait, whose span lacks what held the whole queue.
-#[derive(Debug)]
-pub(super) struct LongWait {
-    span: FinishedSpan,
-    wait: WaitBefore,
-    shard: u16,
-}
-
-/// The way to whoever finishes the spans of long waits.
-#[derive(Debug)]
-pub(super) struct WaitReports(mpsc::Sender<LongWait>);
-
-impl WaitReports {
-    pub(super) fn new() -> (Self, mpsc::Receiver<LongWait>) {
-        let (sender, receiver) = mpsc::channel(LONG_WAITS_MAX);
-        (Self(sender), receiver)
-    }
-}
-
-/// Finishes the spans of long waits, until nobody can report one any more.
-pub(super) async fn report_waits(
-    store: Store,
-    queue: Arc<Queue>,
-    mut waits: mpsc::Receiver<LongWait>,
-) {
-    let mut gathered = Vec::with_capacity(TOGETHER_MAX);
-    while waits.recv_many(&mut gathered, TOGETHER_MAX).await > 0 {
-        let mut by_shard: HashMap<u16, Vec<QueueHold>> = HashMap::new();
-        for LongWait { span, wait, shard } in gathered.drain(..) {
-            if !by_shard.contains_key(&shard) {
-                let holds = holds_of(&store, &queue, shard).await;
-                by_shard.insert(shard, holds);
-            }
-            if let Some(tracer) = &store.metrics().tracer {
-                tracer.record(waited(span, &wait, &by_shard[&shard]));
-            }
-        }
-    }
-}
-
-/// While Redis is away nobody knows, and such a wait counts as one for its turn.
-async fn holds_of(store: &Store, queue: &Queue, shard: u16) -> Vec<QueueHold> {
-    let (Some(shard), Some(now_ms)) =
-        (queue.shards.get(usize::from(shard)), store.clock().now_ms())
-    else {
-        return Vec::new();
-    };
-    store.queues.holds(shard, now_ms).await.unwrap_or_default()
 }

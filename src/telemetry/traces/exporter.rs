@@ -12,7 +12,7 @@ use tokio_util::sync::CancellationToken;
 use url::Url;
 
 use super::collector::{Collector, NotTaken};
-use super::otlp;
+use super::otlp::{self, TraceSource};
 use super::span::FinishedSpan;
 
 /// Spans of one request: at most so many.
@@ -24,15 +24,6 @@ const PAUSE_MIN: Duration = Duration::from_secs(1);
 const PAUSE_MAX: Duration = Duration::from_secs(30);
 /// How long a stop waits for the last spans.
 const FLUSH_MAX: Duration = Duration::from_secs(3);
-
-/// Who made the spans.
-#[derive(Debug, Clone)]
-pub struct TraceSource {
-    /// The id of this node.
-    pub node: String,
-    /// The name of its machine.
-    pub host: String,
-}
 
 /// The way of finished spans to the collector.
 #[derive(Debug)]

@@ -13,8 +13,9 @@ mod span;
 use prometheus_client::metrics::counter::Counter;
 use tokio::sync::mpsc;
 
-pub use exporter::{TraceExporter, TraceSource};
+pub use exporter::TraceExporter;
 pub use intake::{IntakeEnd, IntakeSpan};
+pub use otlp::TraceSource;
 pub use span::{FinishedSpan, SpanKind, SpanValue};
 
 use crate::config::TelemetrySettings;

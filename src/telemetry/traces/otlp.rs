@@ -13,9 +13,17 @@ use opentelemetry_proto::tonic::trace::v1::span::{self, Link};
 use opentelemetry_proto::tonic::trace::v1::{ResourceSpans, ScopeSpans, Span, Status, status};
 use prost::Message as _;
 
-use super::exporter::TraceSource;
 use super::span::{FinishedSpan, SpanKind, SpanValue};
 use crate::domain::trace_context::TraceParent;
+
+/// Who made the spans.
+#[derive(Debug, Clone)]
+pub struct TraceSource {
+    /// The id of this node.
+    pub node: String,
+    /// The name of its machine.
+    pub host: String,
+}
 
 /// The flag of a span whose trace is recorded, as in `traceparent`.
 const SAMPLED: u32 = 1;
