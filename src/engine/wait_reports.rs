@@ -3,7 +3,7 @@
 //! Owns asking, many at once, beside the sending: no message waits for it. Refuses to know when a wait begins and ends (see
 //! `traces`).
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 use tokio::sync::mpsc;
@@ -59,15 +59,14 @@ pub(super) async fn report_waits(
 ) {
     let mut gathered = Vec::with_capacity(TOGETHER_MAX);
     while waits.recv_many(&mut gathered, TOGETHER_MAX).await > 0 {
-        let mut by_shard: HashMap<u16, Vec<QueueHold>> = HashMap::new();
+        let shards: HashSet<u16> = gathered.iter().map(|wait| wait.shard).collect();
+        let mut by_shard = HashMap::with_capacity(shards.len());
+        for shard in shards {
+            by_shard.insert(shard, holds_of(&store, &queue, shard).await);
+        }
+        let Some(tracer) = &store.metrics().tracer else { return };
         for LongWait { span, wait, shard } in gathered.drain(..) {
-            if !by_shard.contains_key(&shard) {
-                let holds = holds_of(&store, &queue, shard).await;
-                by_shard.insert(shard, holds);
-            }
-            if let Some(tracer) = &store.metrics().tracer {
-                tracer.record(waited(span, &wait, &by_shard[&shard]));
-            }
+            tracer.record(waited(span, &wait, &by_shard[&shard]));
         }
     }
 }

@@ -19,12 +19,12 @@ use crate::domain::backlog::Full;
 use crate::domain::gates::Gates;
 use crate::domain::id::{MessageId, QueueName};
 use crate::domain::inbox::{self, AskedMessage};
-use crate::domain::message::Origin;
+use crate::domain::message::{Details, Origin};
 use crate::engine::Pulse;
 use crate::engine::cadence::{self, Next, Pass};
 use crate::failpoint::failpoint;
 use crate::store::{Accepted, Drawn, InboxEntry, NotAccepted, Queue, Store, StoreError};
-use crate::telemetry::{IntakeEnd, Kind, QueueLabel, SpanKind};
+use crate::telemetry::{IntakeEnd, IntakeSpan, Kind, QueueLabel, SpanKind};
 
 /// Between two looks while entries come.
 const PAUSE_MIN: Duration = Duration::from_millis(20);
@@ -199,8 +199,6 @@ async fn draw(
     let name = &queue.policy.name;
     let (now_ms, routing) = (store.clock().require_ms()?, queue.routing());
     let (mut good, mut messages, mut bad) = (Vec::new(), Vec::new(), Vec::new());
-    let tracer = store.metrics().tracer.as_ref();
-    let began_us = tracer.and_then(|_| store.clock().now_us()).unwrap_or_default();
     // Read once for all entries of this draw that name a moment.
     let mut gates = None;
     for entry in entries {
@@ -215,9 +213,7 @@ async fn draw(
             Ok(mut asked) => {
                 let key = asked.key.clone().unwrap_or_else(|| entry.id.clone());
                 let to = (&**queue, &routing);
-                let details = &mut asked.message.details;
-                let span = tracer
-                    .and_then(|tracer| tracer.begin_intake(SpanKind::Internal, details, began_us));
+                let span = begin_trace(store, &mut asked.message.details);
                 messages.push((entry.given(&key, to, &asked.message.details), {
                     asked.message.details.idempotency_key = Some(key);
                     asked.message
@@ -237,9 +233,7 @@ async fn draw(
             }
             answer => answer,
         };
-        if let (Some(span), Some(tracer), Ok(accepted)) = (span, tracer, &answer) {
-            tracer.end_intake(span, taken_in(name, accepted, store.clock().now_us()));
-        }
+        end_trace(store, name, span, &answer);
         match answer {
             Ok(_) => done.push(entry.id),
             Err(NotAccepted::Mismatch(first)) => {
@@ -267,15 +261,30 @@ async fn draw(
     Ok(end)
 }
 
-/// What the span of an entry's way in says. One that waits in its stream is taken in later, by another span.
-fn taken_in<'a>(queue: &'a QueueName, accepted: &Accepted, at_us: Option<u64>) -> IntakeEnd<'a> {
-    IntakeEnd {
+/// Begins the span of an entry's way in, where its trace is recorded.
+fn begin_trace(store: &Store, details: &mut Details) -> Option<IntakeSpan> {
+    let tracer = store.metrics().tracer.as_ref()?;
+    tracer.begin_intake(SpanKind::Internal, details, store.clock().now_us()?)
+}
+
+/// Records it. One that waits in its stream is taken in later, by another span.
+fn end_trace(
+    store: &Store,
+    queue: &QueueName,
+    span: Option<IntakeSpan>,
+    answer: &Result<Accepted, NotAccepted>,
+) {
+    let (Some(span), Some(tracer), Ok(accepted)) = (span, &store.metrics().tracer, answer) else {
+        return;
+    };
+    let end = IntakeEnd {
         destination: queue.as_str(),
         id: Some(accepted.id.to_string()),
         is_duplicate: accepted.duplicate,
         is_collapsed: accepted.collapsed,
-        at_us: at_us.unwrap_or_default(),
-    }
+        at_us: store.clock().now_us().unwrap_or_default(),
+    };
+    tracer.end_intake(span, end);
 }
 
 /// What becomes of an entry whose key belongs to `first`, as it is written another message: it may say the same

@@ -10,9 +10,10 @@ const EXPECTED: &str = "expected for example http://127.0.0.1:4318";
 
 settings! {
     struct Telemetry in "telemetry" of TelemetrySettings {
-        /// A collector that takes [traces](traces.md) by OTLP over HTTP (protobuf), such as `http://127.0.0.1:4318`; `/v1/traces` is added
-        /// to it. Empty: no traces are made.
-        otlp: Option<Url> = collector().or(None), |it| it.otlp.clone();
+        /// A collector that takes traces by OTLP over HTTP (protobuf), such as `http://127.0.0.1:4318`; `/v1/traces` is added to it.
+        /// Without one no traces are made, see [traces](traces.md).
+        otlp: Option<Url> =
+            collector().unset_means("none").example("\"http://127.0.0.1:4318\""), |it| it.otlp.clone();
         /// Which share of the traces that begin here is made: `0.01` is one of a hundred. A message whose producer sent a
         /// `traceparent` is traced if its producer says so, whatever stands here.
         sample: f64 = number(0.0..=1.0).or(1.0), |it| it.sample;
@@ -26,20 +27,17 @@ pub(in crate::config) fn read(field: &Field<'_>) -> Read<TelemetrySettings> {
     })
 }
 
-fn collector() -> impl Kind<Value = Option<Url>> {
-    custom("`http://`, `https://`, or empty", read_collector, |url: &Option<Url>| {
-        url.as_ref().map_or("", |url| url.as_str().trim_end_matches('/')).into()
+fn collector() -> impl Kind<Value = Url> {
+    custom("`http://`, `https://`", read_collector, |url: &Url| {
+        url.as_str().trim_end_matches('/').into()
     })
 }
 
 // No refusal repeats the text: a password may stand in it.
-fn read_collector(field: &Field<'_>) -> Read<Option<Url>> {
+fn read_collector(field: &Field<'_>) -> Read<Url> {
     field.parse(|text| {
-        if text.is_empty() {
-            return Ok(None);
-        }
         let url = Url::parse(text)
-            .map_err(|error| format!("is not a valid url ({error}); {EXPECTED}"))?;
+            .map_err(|error| format!("is not a valid url ({error}); {EXPECTED}, or leave it out"))?;
         if !matches!(url.scheme(), "http" | "https") {
             return Err(format!("has a scheme that no collector is called by here; {EXPECTED}"));
         }
@@ -51,7 +49,7 @@ fn read_collector(field: &Field<'_>) -> Read<Option<Url>> {
         if url.query().is_some() || url.fragment().is_some() {
             return Err(format!("has a query or a fragment; {EXPECTED}"));
         }
-        Ok(Some(url))
+        Ok(url)
     })
 }
 
@@ -64,7 +62,6 @@ mod tests {
     fn no_traces_are_made_unless_a_collector_is_named() {
         let telemetry = settings_of("").telemetry;
         assert_eq!((telemetry.otlp, telemetry.sample), (None, 1.0));
-        assert_eq!(settings_of("[telemetry]\notlp = \"\"").telemetry.otlp, None);
         let text = "[telemetry]\notlp = \"http://127.0.0.1:4318\"\nsample = 0.25";
         let settings = settings_of(text);
         assert_eq!(settings.telemetry.otlp.as_ref().unwrap().port(), Some(4318));
@@ -80,6 +77,7 @@ mod tests {
     fn bad_values_are_refused() {
         for (text, part) in [
             ("otlp = \"127.0.0.1:4318\"", "telemetry.otlp: is not a valid url"),
+            ("otlp = \"\"", "expected for example http://127.0.0.1:4318, or leave it out"),
             ("otlp = \"grpc://h:4317\"", "has a scheme that no collector is called by here"),
             ("otlp = \"http://u:hunter2@h\"", "telemetry.otlp: has a user or a password"),
             ("otlp = \"http://h/?key=hunter2\"", "has a query or a fragment"),
