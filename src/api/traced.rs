@@ -58,6 +58,9 @@ impl<'a> RequestTrace<'a> {
         queue: &str,
         answer: Option<&Result<Accepted, NotAccepted>>,
     ) {
+        if span.is_none() {
+            return;
+        }
         let accepted = answer.and_then(|answer| answer.as_ref().ok());
         let id = accepted.map(|accepted| accepted.id.to_string());
         let is_duplicate = accepted.is_some_and(|accepted| accepted.duplicate);

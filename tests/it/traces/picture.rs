@@ -61,11 +61,11 @@ fn depth(spans: &[SeenSpan], span: &SeenSpan) -> usize {
     parent.map_or(0, |parent| 1 + depth(spans, parent))
 }
 
-/// What a span says, in short: which gate was waited for at least 50 ms, or what an attempt came to.
+/// What a span says, in short: which gate was waited for at least half a second, or what an attempt came to.
 fn words(span: &SeenSpan) -> String {
     let waits = span.attributes.iter().filter_map(|(name, ms)| {
         let what = name.strip_prefix("tidegate.waited.")?.strip_suffix("_ms")?;
-        let is_long = ms.parse::<u64>().is_ok_and(|ms| ms >= 50);
+        let is_long = ms.parse::<u64>().is_ok_and(|ms| ms >= 500);
         // How long a turn takes is this machine's affair.
         (is_long && what != "turn").then(|| format!("{what} {ms} ms"))
     });
