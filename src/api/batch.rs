@@ -20,6 +20,7 @@ use super::paths::InQueue;
 use super::problem::Problem;
 use super::request_head::{Media, media};
 use super::send::wants_estimate;
+use super::traced::RequestTrace;
 use super::{Door, Shared, body, estimate, idempotency};
 use crate::wire::new_message::{BATCH_MESSAGES_MAX, MessageRequests};
 use crate::wire::problem::BatchAnswer;
@@ -40,6 +41,7 @@ const EXPECTED: &str =
     params(
         ("queue" = String, Path, description = "The queue's name"),
         ("estimate" = Option<bool>, Query, description = "true: the answer says when the last message leaves that was taken in"),
+        ("traceparent" = Option<String>, Header, description = "The trace that items without a header traceparent of their own belong to, by W3C Trace Context"),
     ),
     request_body(content(
         (MessageRequests = "application/json"),
@@ -72,7 +74,8 @@ pub(super) async fn send_batch(
     }
     // Without a clock no item could be judged: one answer for all.
     door.now_ms()?;
-    let mut batch = Batch::new(&door, &caller, &queue);
+    let trace = RequestTrace::of_many(&door, &headers);
+    let mut batch = Batch::new(&door, &caller, &queue, trace);
     let taken = match media(&headers) {
         Media::Lines => take_lines(&door, &mut batch, body).await,
         Media::Json | Media::Silent | Media::Form | Media::Foreign => {

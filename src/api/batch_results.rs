@@ -10,11 +10,13 @@ use super::backlog::FullQueue;
 use super::pace::Pace;
 use super::problem::{Code, FAULTS_IN_ALL_MAX, FAULTS_MAX, Problem};
 use super::send::not_accepted;
+use super::traced::RequestTrace;
 use super::{Door, allowed, body, estimate, intake, repeat};
 use crate::domain::gates::Gates;
 use crate::domain::id::MessageId;
 use crate::domain::message::NewMessage;
 use crate::store::{Accepted, NotAccepted, Queue};
+use crate::telemetry::IntakeSpan;
 use crate::wire::Moment;
 use crate::wire::new_message::BATCH_MESSAGES_MAX;
 use crate::wire::problem::{BatchAnswer, BatchItemView};
@@ -66,6 +68,7 @@ struct Waiting {
     at: usize,
     body: Bytes,
     message: NewMessage,
+    span: Option<IntakeSpan>,
 }
 
 /// A batch under way.
@@ -73,6 +76,7 @@ pub(super) struct Batch<'a> {
     door: &'a Door,
     caller: &'a Caller,
     queue: &'a Queue,
+    trace: RequestTrace<'a>,
     fates: Vec<Fate>,
     chunk: Vec<Waiting>,
     chunk_bytes: usize,
@@ -88,12 +92,18 @@ pub(super) struct Batch<'a> {
 }
 
 impl<'a> Batch<'a> {
-    pub(super) fn new(door: &'a Door, caller: &'a Caller, queue: &'a Queue) -> Self {
+    pub(super) fn new(
+        door: &'a Door,
+        caller: &'a Caller,
+        queue: &'a Queue,
+        trace: RequestTrace<'a>,
+    ) -> Self {
         let (fates, chunk) = (Vec::new(), Vec::new());
         Self {
             door,
             caller,
             queue,
+            trace,
             fates,
             chunk,
             chunk_bytes: 0,
@@ -122,6 +132,7 @@ impl<'a> Batch<'a> {
         // Nobody looks for more faults than are listed.
         let faults_max = self.faults_left.clamp(1, FAULTS_MAX);
         let now_ms = self.door.now_ms()?;
+        self.trace.next();
         let checked = match intake::message_up_to(&item, now_ms, None, faults_max) {
             Ok(message) => {
                 let policy = &self.queue.policy;
@@ -141,9 +152,10 @@ impl<'a> Batch<'a> {
             Err(problem) => Err(problem),
         };
         match checked {
-            Ok(message) => {
+            Ok(mut message) => {
                 self.chunk_bytes += item.len();
-                self.chunk.push(Waiting { at: self.fates.len(), body: item, message });
+                let span = self.trace.begin(&mut message.details);
+                self.chunk.push(Waiting { at: self.fates.len(), body: item, message, span });
                 self.fates.push(Fate::Waiting);
             }
             Err(mut problem) => {
@@ -188,18 +200,21 @@ impl<'a> Batch<'a> {
             }
             return Ok(());
         }
-        let (places, messages): (Vec<_>, Vec<_>) =
-            chunk.into_iter().map(|waiting| ((waiting.at, waiting.body), waiting.message)).unzip();
+        let (places, messages): (Vec<_>, Vec<_>) = chunk
+            .into_iter()
+            .map(|waiting| ((waiting.at, waiting.body, waiting.span), waiting.message))
+            .unzip();
         let answers =
             self.door.store().messages.schedule(&self.queue.policy.name, messages).await?;
         let gone = answers.iter().all(|answer| matches!(answer, Err(NotAccepted::Store(_))));
-        for ((at, body), answer) in places.into_iter().zip(answers) {
+        for ((at, body, span), answer) in places.into_iter().zip(answers) {
             let answer = match answer {
                 Err(NotAccepted::Mismatch(first)) => {
                     repeat::settle(self.door, self.queue, &body, None, first).await?
                 }
                 answer => answer,
             };
+            self.trace.end(span, self.queue.policy.name.as_str(), Some(&answer));
             self.fates[at] = match answer {
                 Ok(accepted) => Fate::Accepted(accepted),
                 Err(refused) => {

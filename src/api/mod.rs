@@ -78,6 +78,7 @@ mod serve;
 pub(crate) mod tests;
 mod tokens;
 mod topics;
+mod traced;
 mod try_call;
 mod url_token;
 mod values;

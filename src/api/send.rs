@@ -15,6 +15,7 @@ use super::held_by::Hold;
 use super::paths::InQueue;
 use super::problem::{Code, Problem};
 use super::query::Query;
+use super::traced::RequestTrace;
 use super::view::{MessageView, json};
 use super::{Door, Shared, allowed, backlog, estimate, idempotency, intake, repeat};
 use crate::domain::gates::{Snapshot, gates};
@@ -37,6 +38,7 @@ use crate::wire::new_message::MessageRequest;
         ("queue" = String, Path, description = "The queue's name"),
         ("estimate" = Option<bool>, Query, description = "true: the answer says when the message leaves"),
         ("Idempotency-Key" = Option<String>, Header, description = "In place of idempotency_key; quoted or bare"),
+        ("traceparent" = Option<String>, Header, description = "The trace it belongs to, by W3C Trace Context; it goes with the message to the downstream, as tracestate does"),
     ),
     request_body(content = MessageRequest, content_type = "application/json"),
     responses(
@@ -59,6 +61,7 @@ pub(super) async fn send(
     door.open_for_intake()?;
     let queue = queue.taking()?;
     let key = idempotency::from_header(&headers)?;
+    let trace = RequestTrace::of(&door, &headers);
     let body = door.bodies.read(body, door.state.server.body_limit_bytes).await?;
     let now_ms = door.now_ms()?;
     let message = intake::message(&body, now_ms, key.as_deref())?;
@@ -67,7 +70,8 @@ pub(super) async fn send(
         // Boxed: it is rare, and all others would carry its room.
         Box::pin(estimate::check(&door, &queue.policy, (&message, now_ms), &mut None)).await?;
     }
-    let message = queue.policy.within_recipient_hours(message, now_ms);
+    let mut message = queue.policy.within_recipient_hours(message, now_ms);
+    let span = trace.begin(&mut message.details);
     let sent = queue.policy.with_default_ttl(message.clone(), Origin::Producer);
     let mut answers = door.store().messages.schedule(&queue.policy.name, vec![message]).await?;
     let answer = match answers.pop() {
@@ -77,6 +81,7 @@ pub(super) async fn send(
         }
         answer => answer,
     };
+    trace.end(span, queue.policy.name.as_str(), answer.as_ref());
     let estimate = match &answer {
         Some(Ok(accepted)) if wants_estimate => {
             Some(Box::pin(estimate::of(&door, &queue, &accepted.id)).await?)

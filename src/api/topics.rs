@@ -17,6 +17,7 @@ use super::auth::Caller;
 use super::paths::InTopic;
 use super::problem::{Code, Problem};
 use super::query::Query;
+use super::traced::RequestTrace;
 use super::{Door, Shared, allowed, estimate, idempotency, intake, repeat};
 use crate::domain::id::QueueName;
 use crate::domain::message::Details;
@@ -41,6 +42,7 @@ const READ_AT_ONCE: usize = 16;
     params(
         ("topic" = String, Path, description = "The topic's name"),
         ("Idempotency-Key" = Option<String>, Header, description = "In place of idempotency_key; quoted or bare"),
+        ("traceparent" = Option<String>, Header, description = "The trace it belongs to, by W3C Trace Context; it goes with each message to its downstream, as tracestate does"),
     ),
     request_body(content = MessageRequest, content_type = "application/json"),
     responses(
@@ -61,8 +63,9 @@ pub(super) async fn publish(
     door.open_for_intake()?;
     let topic = topic.taking()?;
     let key = idempotency::from_header(&headers)?;
+    let trace = RequestTrace::of(&door, &headers);
     let body = door.bodies.read(body, door.state.server.body_limit_bytes).await?;
-    let message = intake::message(&body, door.now_ms()?, key.as_deref())?;
+    let mut message = intake::message(&body, door.now_ms()?, key.as_deref())?;
     // A repeat has the same.
     let details = message.details.clone();
     for queue in &topic.policy.queues {
@@ -70,6 +73,7 @@ pub(super) async fn publish(
         allowed::check((&door, &caller), &message.details, policy).await?;
         estimate::check(&door, policy, (&message, door.now_ms()?), &mut None).await?;
     }
+    let span = trace.begin(&mut message.details);
     let mut published = door.store().topics.publish(&topic, message).await.map_err(not_kept)?;
     if matches!(published, Published::Mismatch(_)) {
         // It may say the same in other words (see `repeat`).
@@ -81,6 +85,15 @@ pub(super) async fn publish(
             }
         }
     }
+    trace.ended(
+        span,
+        topic.policy.name.as_str(),
+        match &published {
+            Published::Kept(event) => (Some(event.id.to_string()), false, false),
+            Published::Before(id, _) => (Some(id.to_string()), true, false),
+            Published::Mismatch(_) => (None, false, false),
+        },
+    );
     let view = |id: &EventId, queues: &[QueueName], left: &[QueueName]| {
         view(&door, (id, &details), queues, left)
     };

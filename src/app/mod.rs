@@ -25,7 +25,7 @@ use crate::domain::time::rfc3339;
 use crate::engine::{Presence, Pulses};
 use crate::shutdown::Tasks;
 use crate::store::{NodeInfo, RECORD_VERSION, StartRefused, Store, StoreError};
-use crate::telemetry::Metrics;
+use crate::telemetry::{Metrics, TraceExporter, TraceSource};
 use crate::workers::{
     Auditor, Completer, Heartbeat, Historian, InboxReader, Janitor, Operator, OverrideWatch,
     Reaper, Recurring, Reporter, Rounds,
@@ -83,19 +83,21 @@ struct Daemon {
     presence: Arc<Presence>,
     /// The loops of the node, apart from the queues'.
     node_tasks: Tasks,
+    /// Sends traces; ends last, since all others make some.
+    trace_tasks: Tasks,
     janitor: Janitor,
     started: Started,
 }
 
 async fn run(sources: Sources, settings: Settings) -> Result<(), Refused> {
     let mut signals = Signals::new().map_err(|error| Refused::new(FAILURE, error))?;
-    let metrics = Metrics::new();
+    let (metrics, exporter) = Metrics::with_traces(&settings.telemetry);
     let tasks = Tasks::new();
     let started = tokio::select! {
         started = start::start(&settings, Arc::clone(&metrics), &tasks) => started?,
         () = signals.stop() => return Ok(()),
     };
-    let daemon = Daemon::assemble(sources, settings, started, &tasks).await?;
+    let daemon = Daemon::assemble(sources, settings, started, &tasks, exporter).await?;
     daemon.live(signals).await;
     Ok(())
 }
@@ -106,6 +108,7 @@ impl Daemon {
         settings: Settings,
         (started, override_watch): (Started, OverrideWatch),
         tasks: &Tasks,
+        exporter: Option<TraceExporter>,
     ) -> Result<Self, Refused> {
         let store = started.store.clone();
         let pulses = Pulses::default();
@@ -115,6 +118,12 @@ impl Daemon {
         presence.set_config(config::digest(&settings), settings.queues.len());
         let info =
             node_info(&settings, &store).map_err(|error| Refused::new(UNREACHABLE, error))?;
+        let trace_tasks = Tasks::new();
+        if let Some(exporter) = exporter {
+            let source = TraceSource { node: info.id.clone(), host: info.host.clone() };
+            let stop = trace_tasks.stop_token().clone();
+            trace_tasks.spawn("traces", exporter.run(source, stop));
+        }
         // Before its first claim: who dies with leases must be known to have been there.
         if let Err(error) = store.nodes.show(&info).await {
             tracing::debug!(%error, "this node could not show itself yet");
@@ -154,7 +163,17 @@ impl Daemon {
         start::say_where(&settings);
         start::warn_of_certificates(&settings, &store);
         watchdog::ready();
-        Ok(Self { sources, settings, store, fleet, presence, node_tasks, janitor, started })
+        Ok(Self {
+            sources,
+            settings,
+            store,
+            fleet,
+            presence,
+            node_tasks,
+            trace_tasks,
+            janitor,
+            started,
+        })
     }
 
     /// Lives until told to stop.
@@ -249,6 +268,7 @@ impl Daemon {
                 ..self.settings.server.clone()
             },
             redis: self.settings.redis.clone(),
+            telemetry: self.settings.telemetry.clone(),
             ..settings
         };
         let registered = async {

@@ -15,7 +15,7 @@ pub(super) async fn stop(daemon: Daemon, mut signals: Signals) {
     watchdog::stopping();
     let drain = Duration::from_millis(daemon.settings.server.drain_timeout_ms);
     tracing::info!(drain_timeout_s = drain.as_secs(), "stopping: no new messages, no new claims");
-    let Daemon { fleet, node_tasks, janitor, started, .. } = daemon;
+    let Daemon { fleet, node_tasks, trace_tasks, janitor, started, .. } = daemon;
     started.draining.cancel();
     failpoint!("stopping");
     tokio::select! {
@@ -35,6 +35,9 @@ pub(super) async fn stop(daemon: Daemon, mut signals: Signals) {
     if tokio::time::timeout(API_PATIENCE, node_tasks.join()).await.is_err() {
         tracing::debug!("some loops did not end in time");
     }
+    // It gives up by itself.
+    trace_tasks.stop();
+    trace_tasks.join().await;
     if let Some(managed) = started.managed {
         drop(tokio::task::spawn_blocking(move || managed.stop()).await);
     }

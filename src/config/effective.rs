@@ -4,7 +4,7 @@
 
 use std::fmt::Display;
 
-use super::sections::{calendar, inbox, limits, queue, redis, schedule, server, topic};
+use super::sections::{calendar, inbox, limits, queue, redis, schedule, server, telemetry, topic};
 use super::setting::{Table, write_section};
 use super::settings::Settings;
 use crate::domain::limit::LimitRule;
@@ -35,6 +35,7 @@ pub fn render(settings: &Settings) -> String {
         named(&mut out, "schedules", &it.name, &schedule::Recurring::shown(it));
     }
     write_section(&mut out, "inbox", &inbox::Inbox::shown(&settings.inbox));
+    write_section(&mut out, "telemetry", &telemetry::Telemetry::shown(&settings.telemetry));
     out
 }
 

@@ -33,5 +33,5 @@ pub use setting::{
 };
 pub use settings::{
     Durability, InboxSettings, RedisSettings, RedisTarget, Scope, ServerSettings, Settings,
-    SettleAt, Token,
+    SettleAt, TelemetrySettings, Token,
 };

@@ -5,7 +5,7 @@ use sha2::{Digest as _, Sha256};
 use super::effective::{
     render_calendar, render_limit, render_queue, render_schedule, render_topic,
 };
-use super::sections::{redis, server};
+use super::sections::{redis, server, telemetry};
 use super::settings::{RedisTarget, Settings};
 
 /// Length of a digest in text: enough to tell a few configurations apart at a glance.
@@ -58,6 +58,9 @@ pub fn restart_needed(old: &Settings, new: &Settings) -> Vec<String> {
     let differing = redis(old).differing(&redis(new));
     let of_redis = differing.into_iter().filter(|key| !OF_TARGET.contains(key));
     keys.extend(of_redis.map(|key| format!("redis.{key}")));
+    let telemetry = |settings: &Settings| telemetry::Telemetry::shown(&settings.telemetry);
+    let differing = telemetry(old).differing(&telemetry(new));
+    keys.extend(differing.into_iter().map(|key| format!("telemetry.{key}")));
     keys
 }
 

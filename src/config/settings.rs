@@ -7,6 +7,8 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use url::Url;
+
 use crate::domain::callback_host::CallbackHosts;
 pub use crate::domain::durability::Durability;
 use crate::domain::egress::EgressAllow;
@@ -40,6 +42,8 @@ pub struct Settings {
     pub schedules: BTreeMap<ScheduleName, Arc<Schedule>>,
     /// Intake by Redis streams.
     pub inbox: InboxSettings,
+    /// Where traces go.
+    pub telemetry: TelemetrySettings,
 }
 
 impl Settings {
@@ -58,6 +62,21 @@ impl Settings {
 pub struct InboxSettings {
     /// Whether streams are read.
     pub enabled: bool,
+}
+
+/// `[telemetry]`.
+#[derive(Debug, Clone, PartialEq)]
+pub struct TelemetrySettings {
+    /// The collector; `None`: no traces are made.
+    pub otlp: Option<Url>,
+    /// Which share of the traces that begin here is made, from 0 to 1.
+    pub sample: f64,
+}
+
+impl Default for TelemetrySettings {
+    fn default() -> Self {
+        Self { otlp: None, sample: 1.0 }
+    }
 }
 
 /// `[server]`.

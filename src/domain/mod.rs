@@ -58,6 +58,7 @@ pub mod state;
 pub mod suggest;
 pub mod time;
 pub mod topic;
+pub mod trace_context;
 pub mod units;
 pub mod url_hosts;
 pub mod waited;

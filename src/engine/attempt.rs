@@ -28,6 +28,8 @@ impl Exchanges {
             | Answer::Withheld { .. }
             | Answer::Unknown { .. } => (None, None),
         };
+        let wait = self.wait_of(message, tried, settlement);
+        self.report_attempt(message, tried, settlement, &wait);
         let succeeded = matches!(tried.outcome, Outcome::Delivered | Outcome::Accepted);
         Attempt {
             attempt: message.attempt,
@@ -37,7 +39,7 @@ impl Exchanges {
             status_code,
             error: if succeeded { unfit_reference(&tried.answer) } else { Some(tried.error()) },
             response,
-            wait: self.wait_of(message, tried, settlement),
+            wait,
         }
     }
 

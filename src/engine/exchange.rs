@@ -16,10 +16,11 @@ use super::episode::Episode;
 use super::first_in_line::FirstInLine;
 use super::permits::{NoPermit, PermitWait, START_LATE_MAX, late_max, permit};
 use super::renew::InFlight;
-use super::request::call_of;
+use super::request::{below, call_of};
 use super::settle::Ending;
 use super::shortage::Shortage;
 use super::slots::Slot;
+use super::wait_reports::WaitReports;
 use crate::domain::answer_rules::RulesSaid;
 use crate::domain::classify::ElementClassified;
 use crate::domain::failing::Sign;
@@ -29,6 +30,7 @@ use crate::domain::message::Attempt;
 use crate::domain::outcome::{Answer, Outcome};
 use crate::domain::request_template::RenderedRequest;
 use crate::domain::settlement::Settlement;
+use crate::domain::trace_context::TraceParent;
 use crate::domain::window::OnClose;
 use crate::failpoint::failpoint;
 use crate::store::{Claimed, FurtherCall, LeaseEnd, Queue, Store};
@@ -56,6 +58,8 @@ pub(super) struct Exchanges {
     pub(super) unreadable: Episode,
     /// Answers to batches that name messages which were not in them.
     pub(super) foreign: Episode,
+    /// Finishes the spans of long waits; `None`: no traces are made.
+    pub(super) waits: Option<WaitReports>,
 }
 
 /// When a call begins.
@@ -87,6 +91,8 @@ pub(super) struct Tried {
     pub(super) elements: Option<Arc<Vec<ElementClassified>>>,
     /// What went wrong, where that is not what the answer says.
     pub(super) error: Option<String>,
+    /// The span of the call, where it was that of a batch and is recorded.
+    pub(super) call_span: Option<TraceParent>,
     /// In [0, 1), for the delay: one for all messages of a call, so that a batch comes back together.
     pub(super) random: f64,
 }
@@ -108,6 +114,7 @@ impl Exchanges {
         transport: Transport,
         in_flight: Arc<InFlight>,
         stop: CancellationToken,
+        waits: Option<WaitReports>,
     ) -> Self {
         let hosts = Hosts::of(&queue.policy);
         let shortage = Shortage::default();
@@ -124,6 +131,7 @@ impl Exchanges {
             line,
             unreadable,
             foreign,
+            waits,
         }
     }
 
@@ -220,16 +228,18 @@ impl Exchanges {
         rendered: Option<RenderedRequest>,
     ) -> Tried {
         failpoint!("before-send"; &part.iter().flat_map(|item| item.payload.to_vec()).collect::<Vec<_>>());
+        let span = self.begin_call(part);
         let answer = match way.immediate() {
             Some(answer) => answer,
             None => {
                 let times = (began.at_ms, self.deadline(part, began));
-                way.send(call_of(&self.queue.policy, part, times, rendered)).await
+                way.send(below(span, call_of(&self.queue.policy, part, times, rendered))).await
             }
         };
         failpoint!("after-send"; &part.iter().flat_map(|item| item.payload.to_vec()).collect::<Vec<_>>());
         let is_in_doubt = part.iter().any(|message| message.is_in_doubt);
-        self.judge_aside(is_in_doubt, began, answer).await
+        let tried = self.judge_aside(is_in_doubt, began, answer).await;
+        self.end_call(span, part, tried)
     }
 
     /// Until when the whole call may take: no message of it is held up for longer than it asks for.

@@ -241,6 +241,7 @@ mod tests {
             payload: Bytes::new(),
             units: Units { slot_us: slot_ms * 1000, calls: 1, messages: 1 },
             stood: Vec::new(),
+            span: None,
         }
     }
 

@@ -63,7 +63,17 @@ impl Exchanges {
         self.queue.calls.note(took);
         self.note_shortage(&answer, outcome);
         let random = rand::rng().random();
-        Tried { started_at_ms, ended_at_ms, answer, outcome, said, elements, error, random }
+        Tried {
+            started_at_ms,
+            ended_at_ms,
+            answer,
+            outcome,
+            said,
+            elements,
+            error,
+            call_span: None,
+            random,
+        }
     }
 
     /// A shortage of this machine is reported when it begins and when the first call gets through.

@@ -28,7 +28,7 @@ pub(super) async fn run(
     outcomes: &Outcomes,
 ) {
     let paused_ms = outcomes.paused_ms;
-    let mut parts = BatchParts::new(messages);
+    let mut parts = BatchParts::new(exchanges.begin_spans(messages));
     while let Some(part) = parts.next() {
         // Gates, lease and expiry once more; one with a host of its own waits for that, a further part for a permit.
         let (began, host) = match may_leave(exchanges, &parts, &part, paused_ms).await {

@@ -39,6 +39,8 @@ mod settle;
 mod shortage;
 mod slots;
 mod tally;
+mod traces;
+mod wait_reports;
 mod work;
 
 pub use incoming::carry_receipts;

@@ -143,6 +143,7 @@ fn refused(began: Began, fault: &TemplateError) -> Tried {
         said: RulesSaid::Nothing,
         elements: None,
         error: Some(error),
+        call_span: None,
         random: rand::rng().random(),
     }
 }

@@ -12,6 +12,7 @@ use crate::domain::message::{Details, PayloadKind};
 use crate::domain::policy::QueuePolicy;
 use crate::domain::request_template::{RenderedBody, RenderedRequest};
 use crate::domain::time::rfc3339;
+use crate::domain::trace_context::{TRACEPARENT, TraceParent};
 use crate::store::Claimed;
 use crate::transport::{Call, HttpParts};
 
@@ -69,6 +70,12 @@ pub fn with_rendered(call: Call, rendered: RenderedRequest, messages: usize) -> 
             Call { content_type, body: bytes, response_bytes_max, ..call }
         }
     }
+}
+
+/// The call with its span in its headers, for the downstream to go on from.
+pub(super) fn below(span: Option<TraceParent>, mut call: Call) -> Call {
+    call.message_headers.extend(span.map(|span| (TRACEPARENT.to_owned(), span.to_string())));
+    call
 }
 
 /// How much of an answer to so many messages is read.

@@ -14,6 +14,7 @@ use super::renew::{InFlight, Renewer};
 use super::runners::Runners;
 use super::settle::Settler;
 use super::slots::Slots;
+use super::wait_reports::{WaitReports, report_waits};
 use crate::shutdown::Tasks;
 use crate::store::{Queue, Store};
 use crate::transport::Transport;
@@ -55,7 +56,14 @@ pub fn start_sending(
     let slots = Slots::new(queue.policy.concurrency, Arc::clone(&queue.ready), presence);
     let pacer = Pacer::of(&queue.policy).map(Arc::new);
     let stop = tasks.stop_token().clone();
-    let exchanges = Exchanges::new(store.clone(), Arc::clone(queue), transport, in_flight, stop);
+    let waits = store.metrics().tracer.is_some().then(|| {
+        let (waits, long) = WaitReports::new();
+        let (store, queue) = (store.clone(), Arc::clone(queue));
+        tasks.spawn("waits", report_waits(store, queue, long));
+        waits
+    });
+    let exchanges =
+        Exchanges::new(store.clone(), Arc::clone(queue), transport, in_flight, stop, waits);
     let exchanges = Arc::new(exchanges);
     let dispatcher = Dispatcher {
         runners: Runners::new(Arc::clone(&exchanges), tasks.clone()),

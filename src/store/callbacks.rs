@@ -18,6 +18,7 @@ use crate::domain::lease;
 use crate::domain::limit::LimitRule;
 use crate::domain::message::{Details, Message};
 use crate::domain::policy::{Downstream, QueuePolicy};
+use crate::domain::trace_context;
 use crate::store::record::{Record, StateEntry, to_message};
 use crate::store::redis::error::StoreError;
 use crate::wire::callback_event;
@@ -64,7 +65,9 @@ pub(super) fn told(
     let id = MessageId { queue: queue.clone(), ulid };
     let event = callback_event::of_final(&id, &message).into();
     let callback = message.details.callback;
-    Ok((Details { callback, ..details }, Some(event)))
+    // It belongs to the trace of the message that it is about.
+    let headers = trace_context::among(&message.details.headers);
+    Ok((Details { callback, headers, ..details }, Some(event)))
 }
 
 /// The message as it was when it became final.

@@ -96,6 +96,7 @@ declare_metrics! {
         clock_alarm: Gauge = "Whether due times, expiry and retention wait after a step of Redis' clock",
         store_info: Family<AddressLabel, Gauge> = "Which Redis keeps the messages",
         reload_failed: Gauge = "Whether the last reload of the configuration was refused, so that the old one is in force",
+        trace_spans_lost: Counter = "Spans of traces that no collector has taken",
         build_info: Family<VersionLabel, Gauge> = "The version that runs",
     }
 }

@@ -1,4 +1,4 @@
-//! What the daemon tells of itself: metrics and logs.
+//! What the daemon tells of itself: metrics, logs and traces.
 //!
 //! Owns the names of the contract and their registry. Refuses to know where a number comes from: the
 //! modules count, this file shows.
@@ -13,11 +13,13 @@ mod minute;
 #[cfg(test)]
 mod tests;
 mod text;
+mod traces;
 
 use std::sync::Arc;
 
 use prometheus_client::registry::Registry;
 
+use crate::config::TelemetrySettings;
 use crate::domain::operation::Action;
 pub use digest::{Digest, Kind};
 pub use groups::{IntakeMetrics, OperationMetrics, QueueMetrics, ScheduleMetrics, StoreMetrics};
@@ -29,6 +31,10 @@ pub use labels::{
     VerdictLabel, VersionLabel,
 };
 pub use logs::{LogFormat, start_logging};
+pub use traces::{
+    FinishedSpan, IntakeEnd, IntakeSpan, SpanKind, SpanValue, TraceExporter, TraceSource, Tracer,
+    span_id,
+};
 
 /// Every metric of the contract.
 #[derive(Debug)]
@@ -46,6 +52,8 @@ pub struct Metrics {
     pub operation: OperationMetrics,
     /// Redis and this program.
     pub store: StoreMetrics,
+    /// Takes the spans of traces; `None`: none are made.
+    pub tracer: Option<Tracer>,
 }
 
 /// Why a tick could not be put into its queue.
@@ -56,14 +64,21 @@ impl Metrics {
     /// A fresh registry with every metric at zero.
     #[must_use]
     pub fn new() -> Arc<Self> {
+        Self::with_traces(&TelemetrySettings::default()).0
+    }
+
+    /// The same, and, where a collector is named, what sends traces to it.
+    #[must_use]
+    pub fn with_traces(settings: &TelemetrySettings) -> (Arc<Self>, Option<TraceExporter>) {
         let mut registry = Registry::with_prefix("tidegate");
-        let metrics = Self {
+        let mut metrics = Self {
             digest: Digest::default(),
             queue: QueueMetrics::registered(&mut registry),
             intake: IntakeMetrics::registered(&mut registry),
             schedule: ScheduleMetrics::registered(&mut registry),
             operation: OperationMetrics::registered(&mut registry),
             store: StoreMetrics::registered(&mut registry),
+            tracer: None,
             registry,
         };
         for action in Action::ALL.map(Action::as_str) {
@@ -72,7 +87,9 @@ impl Metrics {
         }
         let version = VersionLabel { version: env!("CARGO_PKG_VERSION") };
         metrics.store.build_info.get_or_create(&version).set(1);
-        Arc::new(metrics)
+        let (tracer, exporter) = Tracer::of(settings, &metrics.store.trace_spans_lost).unzip();
+        metrics.tracer = tracer;
+        (Arc::new(metrics), exporter)
     }
 
     /// Shows a queue's metrics from the start, at zero: a counter that first appears at 1 has no

@@ -19,12 +19,12 @@ use crate::domain::backlog::Full;
 use crate::domain::gates::Gates;
 use crate::domain::id::{MessageId, QueueName};
 use crate::domain::inbox::{self, AskedMessage};
-use crate::domain::message::Origin;
+use crate::domain::message::{Details, Origin};
 use crate::engine::Pulse;
 use crate::engine::cadence::{self, Next, Pass};
 use crate::failpoint::failpoint;
 use crate::store::{Accepted, Drawn, InboxEntry, NotAccepted, Queue, Store, StoreError};
-use crate::telemetry::{Kind, QueueLabel};
+use crate::telemetry::{IntakeEnd, IntakeSpan, Kind, QueueLabel, SpanKind};
 
 /// Between two looks while entries come.
 const PAUSE_MIN: Duration = Duration::from_millis(20);
@@ -213,11 +213,12 @@ async fn draw(
             Ok(mut asked) => {
                 let key = asked.key.clone().unwrap_or_else(|| entry.id.clone());
                 let to = (&**queue, &routing);
+                let span = begin_trace(store, &mut asked.message.details);
                 messages.push((entry.given(&key, to, &asked.message.details), {
                     asked.message.details.idempotency_key = Some(key);
                     asked.message
                 }));
-                good.push(entry);
+                good.push((entry, span));
             }
             Err(why) => bad.push((entry, why)),
         }
@@ -225,13 +226,14 @@ async fn draw(
     let answers = store.messages.schedule_given(name, messages, Origin::Producer).await?;
     failpoint!("taken-in");
     let mut done = Vec::new();
-    for (entry, answer) in good.into_iter().zip(answers) {
+    for ((entry, span), answer) in good.into_iter().zip(answers) {
         let answer = match answer {
             Err(NotAccepted::Mismatch(first)) => {
                 in_other_words(store, queue, &entry, payload_bytes_max, first).await?
             }
             answer => answer,
         };
+        end_trace(store, name, span, &answer);
         match answer {
             Ok(_) => done.push(entry.id),
             Err(NotAccepted::Mismatch(first)) => {
@@ -257,6 +259,32 @@ async fn draw(
     end.goes_on |= end.done > 0;
     end.is_full &= end.done == 0;
     Ok(end)
+}
+
+/// Begins the span of an entry's way in, where its trace is recorded.
+fn begin_trace(store: &Store, details: &mut Details) -> Option<IntakeSpan> {
+    let tracer = store.metrics().tracer.as_ref()?;
+    tracer.begin_intake(SpanKind::Internal, details, store.clock().now_us()?)
+}
+
+/// Records it. One that waits in its stream is taken in later, by another span.
+fn end_trace(
+    store: &Store,
+    queue: &QueueName,
+    span: Option<IntakeSpan>,
+    answer: &Result<Accepted, NotAccepted>,
+) {
+    let (Some(span), Some(tracer), Ok(accepted)) = (span, &store.metrics().tracer, answer) else {
+        return;
+    };
+    let end = IntakeEnd {
+        destination: queue.as_str(),
+        id: Some(accepted.id.to_string()),
+        is_duplicate: accepted.duplicate,
+        is_collapsed: accepted.collapsed,
+        at_us: store.clock().now_us().unwrap_or_default(),
+    };
+    tracer.end_intake(span, end);
 }
 
 /// What becomes of an entry whose key belongs to `first`, as it is written another message: it may say the same

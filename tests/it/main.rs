@@ -26,3 +26,4 @@ mod shared;
 mod store;
 mod support;
 mod topics;
+mod traces;

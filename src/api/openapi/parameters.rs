@@ -72,6 +72,8 @@ pub(super) fn schemas() -> BTreeMap<&'static str, Value> {
         ("events state", some_of::<StateWord>(None)),
         ("after", position.clone()),
         ("Last-Event-ID", position),
+        // One that is not valid is ignored, and so has no pattern.
+        ("traceparent", json!({ "type": "string" })),
         ("Idempotency-Key", json!({ "type": "string", "pattern": idempotency::pattern() })),
     ])
     .into_iter()

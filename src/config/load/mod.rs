@@ -13,8 +13,10 @@ pub use sources::Sources;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use crate::config::sections::{calendar, inbox, limits, queue, redis, schedule, server, topic};
-use crate::config::settings::{InboxSettings, Settings};
+use crate::config::sections::{
+    calendar, inbox, limits, queue, redis, schedule, server, telemetry, topic,
+};
+use crate::config::settings::{InboxSettings, Settings, TelemetrySettings};
 use origins::origins_of;
 use reader::{Context, Field, Read};
 
@@ -73,11 +75,23 @@ fn read(root: &Field<'_>) -> Read<Settings> {
         let inbox = section.read_or("inbox", InboxSettings::default(), |field| {
             inbox::read(field, queues.as_ref().ok())
         });
+        let telemetry = section.read_or("telemetry", TelemetrySettings::default(), telemetry::read);
         let topics = topics?.into_iter().map(|topic| (topic.name.clone(), topic)).collect();
         let schedules = schedules?.into_iter().map(|it| (it.name.clone(), it)).collect();
         let (server, redis, queues) = (server?, redis?, queues?);
-        let (limits, calendars, inbox) = (limits?, calendars?, inbox?);
-        Ok(Settings { server, redis, queues, limits, calendars, topics, schedules, inbox })
+        let (limits, calendars) = (limits?, calendars?);
+        let (inbox, telemetry) = (inbox?, telemetry?);
+        Ok(Settings {
+            server,
+            redis,
+            queues,
+            limits,
+            calendars,
+            topics,
+            schedules,
+            inbox,
+            telemetry,
+        })
     })
 }
 
@@ -202,6 +216,7 @@ mod tests {
             ("[topics.t]\nqueues = [\"nope\"]", "topics.t.queues[0]"),
             ("[schedules.s]\nqueue = \"q\"\ncron = \"x\"\npayload = 1", "schedules.s.cron"),
             ("[inbox]\nenabled = 7", "inbox.enabled"),
+            ("[telemetry]\nsample = 7", "telemetry.sample"),
         ] {
             let errors = load_with(&format!("{good}{bad}\n"), &[], &[]).unwrap_err();
             let keys: Vec<_> = errors.iter().map(|problem| problem.key.as_str()).collect();

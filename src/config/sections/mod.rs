@@ -30,6 +30,7 @@ mod retry;
 pub(in crate::config) mod schedule;
 pub(in crate::config) mod server;
 mod signing;
+pub(in crate::config) mod telemetry;
 mod tls;
 pub(in crate::config) mod token;
 pub(in crate::config) mod topic;
@@ -70,5 +71,6 @@ pub fn declared() -> Vec<DeclaredSection> {
         topic::Topic::declared(),
         schedule::Recurring::declared(),
         inbox::Inbox::declared(),
+        telemetry::Telemetry::declared(),
     ]
 }

@@ -3,12 +3,15 @@
 //! Pure: what is kept of its attempts and of what held its queue comes in. Every moment of its life has one part, so that the parts
 //! add up to it. Refuses to know how that is kept (see `store::tail`).
 
+mod before_attempt;
+
 use std::fmt;
 use std::str::FromStr;
 
 use super::limit::LimitName;
 use super::message::Attempt;
 use super::state::State;
+pub use before_attempt::WaitBefore;
 
 /// A message that was final sooner did not wait, ms.
 pub const WAITED_MS: u64 = 1000;

@@ -16,6 +16,7 @@ use crate::domain::lease::latest_start_ms;
 use crate::domain::limit::Units;
 use crate::domain::message::Details;
 use crate::domain::policy::QueuePolicy;
+use crate::domain::trace_context::AttemptSpan;
 use crate::domain::waited::WaitedFor;
 use crate::store::StoreError;
 use crate::store::callbacks;
@@ -58,6 +59,8 @@ pub struct Claimed {
     pub units: Units,
     /// What held it while it stood first in its line, and for how long, ms; whoever claimed it notes that here.
     pub stood: Vec<(WaitedFor, u64)>,
+    /// The span of this attempt, where its trace is recorded; whoever makes the attempt begins it here.
+    pub span: Option<AttemptSpan>,
 }
 
 /// Which slots the messages of a claim have.
@@ -240,6 +243,7 @@ impl Messages {
             payload: record.payload.unwrap_or_default(),
             units,
             stood: Vec::new(),
+            span: None,
         }))
     }
 

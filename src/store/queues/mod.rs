@@ -5,6 +5,7 @@
 mod counts;
 mod earliest;
 pub(super) mod heads;
+mod holds;
 mod key_form;
 mod key_moves;
 mod key_settings;

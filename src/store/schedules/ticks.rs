@@ -19,7 +19,7 @@ use crate::store::redis::script::{call, fields, timed_call};
 use crate::store::routing::shard_of_text;
 use crate::store::wire::clock_watch::{DOUBT_PAUSE, Timed, until};
 use crate::store::wire::recovery::acknowledgements::Acknowledged;
-use crate::telemetry::ScheduleLabel;
+use crate::telemetry::{IntakeEnd, IntakeSpan, ScheduleLabel, SpanKind};
 
 /// Schedules that one sweep looks at.
 const SWEEP_MAX: usize = 64;
@@ -149,7 +149,8 @@ impl Schedules {
         let id = MessageId { queue: schedule.queue.clone(), ulid: tick.ulid };
         let shard = queue.shard_of(&id);
         self.wire.check_capacity(&shard.keys.all[0])?;
-        let message = message_of(schedule, tick.nominal_ms);
+        let mut message = message_of(schedule, tick.nominal_ms);
+        let span = self.begin_trace(&mut message);
         let message = queue.policy.with_default_ttl(message, Origin::Schedule);
         let version = self.wire.format.version();
         let fields = OptionalFields::default().or_of_new(version, &message.details);
@@ -179,11 +180,30 @@ impl Schedules {
                 shard.expiry.notify_one();
             }
             queue.metrics.count("schedule", 1);
+            self.end_trace(span, &id);
             self.wire.metrics().schedule.schedule_fired.get_or_create(&label(tick)).inc();
         }
         let name = arg(&schedule.name);
         let call = call!(Fired, name = name, ulid = arg(tick.ulid), id = arg(id));
         self.wire.call(&self.wire.schedules_shard, &call).await.map(drop)
+    }
+
+    /// Begins a trace with the message of a tick, where one is made of it.
+    fn begin_trace(&self, message: &mut NewMessage) -> Option<IntakeSpan> {
+        let tracer = self.wire.metrics().tracer.as_ref()?;
+        tracer.begin_intake(SpanKind::Internal, &mut message.details, self.wire.clock.now_us()?)
+    }
+
+    fn end_trace(&self, span: Option<IntakeSpan>, id: &MessageId) {
+        let (Some(span), Some(tracer)) = (span, &self.wire.metrics().tracer) else { return };
+        let end = IntakeEnd {
+            destination: id.queue.as_str(),
+            id: Some(id.to_string()),
+            is_duplicate: false,
+            is_collapsed: false,
+            at_us: self.wire.clock.now_us().unwrap_or_default(),
+        };
+        tracer.end_intake(span, end);
     }
 
     /// The message that a run of a schedule beside its cadence takes in now. With the same key it is the same run.

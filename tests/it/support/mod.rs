@@ -6,6 +6,7 @@
 pub(crate) mod before;
 pub(crate) mod clocks;
 pub(crate) mod cluster;
+pub(crate) mod collector;
 pub(crate) mod daemon;
 mod document;
 pub(crate) mod downstream;
@@ -36,6 +37,7 @@ mod works;
 
 pub(crate) use clocks::Clocks;
 pub(crate) use cluster::Cluster;
+pub(crate) use collector::{Collector, SeenSpan};
 pub(crate) use daemon::Daemon;
 pub(crate) use downstream::Downstream;
 pub(crate) use events::{Listener, Told};

@@ -1,0 +1,42 @@
+//! What held a queue lately, for those who ask what a message waited for.
+//!
+//! The scripts write it (see `lua/include/hold_book.lua`); what holds still, or has just ended, stands beside it.
+
+use super::Queues;
+use crate::domain::waited::{QueueHold, read_holds};
+use crate::store::StoreError;
+use crate::store::queue::Shard;
+use crate::store::redis::reply::Reply;
+
+/// The letter of each kind, and the fields that say since when it holds, and until when.
+const KINDS: [(char, &str, &str); 3] = [
+    ('p', "pause_since", "pause_until"),
+    ('g', "shut_since", "gate_until"),
+    ('w', "closed_since", "closed_until"),
+];
+
+impl Queues {
+    /// What held the queue of this shard lately, up to a moment, ms.
+    ///
+    /// # Errors
+    /// [`StoreError::Unavailable`].
+    pub async fn holds(&self, shard: &Shard, now_ms: u64) -> Result<Vec<QueueHold>, StoreError> {
+        let key = shard.key("meta");
+        let mut command = redis::cmd("HMGET");
+        command.arg(key).arg("held");
+        for (_, since, until) in KINDS {
+            command.arg(since).arg(until);
+        }
+        let mut reply = Reply::new(self.wire.plain_at(&command, key).await?)?;
+        let mut holds = read_holds(&reply.text()?);
+        for (letter, _, _) in KINDS {
+            let since_ms = reply.text()?.parse::<u64>().ok();
+            let until_ms = reply.text()?.parse::<u64>().ok().filter(|ms| *ms > 0);
+            let until_ms = until_ms.map_or(now_ms, |until_ms| until_ms.min(now_ms));
+            if let Some(since_ms) = since_ms.filter(|since_ms| *since_ms < until_ms) {
+                holds.extend(read_holds(&format!("{letter}{since_ms}+{}", until_ms - since_ms)));
+            }
+        }
+        Ok(holds)
+    }
+}
