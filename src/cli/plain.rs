@@ -1,15 +1,11 @@
 //! What others wrote, made fit for a terminal.
 
+use crate::domain::human::steers_text;
+
 /// The text without control characters, and without those that are not seen and change the order of what is:
 /// what others wrote must not steer the terminal, nor look like something else.
 pub(crate) fn plain(text: &str) -> String {
-    text.chars().map(|c| if c.is_control() || is_hidden(c) { ' ' } else { c }).collect()
-}
-
-/// Marks, embeddings, overrides and isolates of direction (Unicode Standard Annex #9), and characters without
-/// a width. The joiners of words and emoji are needed, and stay.
-const fn is_hidden(c: char) -> bool {
-    matches!(c, '\u{200b}' | '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2060}'..='\u{2069}' | '\u{feff}')
+    text.chars().map(|c| if c.is_control() || steers_text(c) { ' ' } else { c }).collect()
 }
 
 #[cfg(test)]

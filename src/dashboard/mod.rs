@@ -9,6 +9,7 @@ mod assets;
 mod base_path;
 mod charts;
 mod cookies;
+mod for_reading;
 mod form;
 mod frame;
 mod legal;

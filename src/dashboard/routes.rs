@@ -6,12 +6,13 @@ use std::sync::Arc;
 
 use axum::Router;
 use axum::extract::Request;
-use axum::http::{HeaderName, HeaderValue, header};
+use axum::http::{HeaderName, HeaderValue, Uri, header};
 use axum::middleware::{Next, from_fn};
 use axum::response::Response;
 use axum::routing::{get, post};
 use tokio_util::sync::CancellationToken;
 
+use super::cookies::see;
 use super::state::Dashboard;
 use super::{assets, base_path, live, pages, session};
 use crate::api::PageGuard;
@@ -76,14 +77,28 @@ fn steps() -> Router<Arc<Dashboard>> {
     Router::new()
         .route("/ui/login", get(session::page).post(session::login))
         .route("/ui/logout", post(session::logout))
-        .route("/ui/queues/{queue}/{step}", post(pages::queue_steps::step))
-        .route("/ui/messages/{id}/{step}", post(pages::message_steps::step))
-        .route("/ui/start-operation", post(pages::operation_steps::start))
-        .route("/ui/operations/{id}/stop", post(pages::operation_steps::stop))
+        .route("/ui/queues/{queue}/{step}", get(page_above).post(pages::queue_steps::step))
+        .route("/ui/messages/{id}/{step}", get(page_above).post(pages::message_steps::step))
+        .route("/ui", get(async || see("/")))
+        .route("/ui/", get(async || see("/")))
+        .route(
+            "/ui/start-operation",
+            get(async || see("/ui/operations")).post(pages::operation_steps::start),
+        )
+        .route("/ui/operations/{id}/stop", get(page_above).post(pages::operation_steps::stop))
+        .route(
+            "/ui/operations/{id}/carry-out",
+            get(page_above).post(pages::operation_steps::carry_out),
+        )
         .route("/ui/schedules/{name}/{step}", post(pages::schedules::step))
         .route("/ui/limits/{name}/charge", post(pages::limits::charge))
         .route("/ui/assets/{file}", get(assets::asset))
         .route("/ui/{*missing}", get(pages::missing::page))
+}
+
+/// Who asks for the address of a form's step, as after a refused form, is shown what the step is for.
+async fn page_above(uri: Uri) -> Response {
+    see(uri.path().rsplit_once('/').map_or("/", |(above, _)| above))
 }
 
 /// The headers that every page carries.

@@ -43,6 +43,10 @@ pub(super) async fn page(
 ) -> Result<Response, ShownProblem> {
     check_place(&dashboard, &uri, &headers)?;
     let next = FormFields::read(query.unwrap_or_default().as_bytes());
+    if dashboard.guard.is_open() {
+        // There are no tokens, and nothing to sign in with.
+        return Ok(see(&own_place(next.text("next"))));
+    }
     Ok(asking(&dashboard, own_place(next.text("next")), None))
 }
 
@@ -62,7 +66,12 @@ pub(super) async fn login(
     if !dashboard.guard.is_open()
         && let Err(problem) = dashboard.guard.holder(token.as_bytes())
     {
-        let mut response = asking(&dashboard, next, Some(problem.detail));
+        // What the API says of it is for programs, which are given a token otherwise.
+        let why = match problem.status {
+            401 => "This token is not known here, or is not valid any more.".to_owned(),
+            _ => problem.detail,
+        };
+        let mut response = asking(&dashboard, next, Some(why));
         *response.status_mut() =
             StatusCode::from_u16(problem.status).unwrap_or(StatusCode::UNAUTHORIZED);
         return Ok(response);

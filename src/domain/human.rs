@@ -150,6 +150,15 @@ pub fn size(bytes: u64) -> String {
     }
 }
 
+/// Whether a character is not seen and changes how others are.
+///
+/// Marks, embeddings, overrides and isolates of direction (Unicode Standard Annex #9), and characters without a width. The joiners
+/// of words and emoji are needed, and stay.
+#[must_use]
+pub const fn steers_text(c: char) -> bool {
+    matches!(c, '\u{200b}' | '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2060}'..='\u{2069}' | '\u{feff}')
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -34,6 +34,8 @@ struct DeadQueue {
 #[derive(Debug)]
 struct ErrorGroup {
     error: String,
+    /// What an operation finds them by, and perhaps others.
+    filter: String,
     encoded: String,
     /// Whether an operation can find them by this error.
     has_filter: bool,
@@ -143,16 +145,23 @@ fn error_of(message: &MessageView<'_>) -> String {
     error.unwrap_or_default().chars().take(ERROR_CHARS_MAX).collect()
 }
 
+/// The longest part of an error that a filter can have: none with a control character.
+fn searchable(error: &str) -> &str {
+    error.split(char::is_control).map(str::trim).max_by_key(|part| part.len()).unwrap_or_default()
+}
+
 fn error_group(queue: &str, error: String, group: Gathered, zones: &Zones) -> ErrorGroup {
     let statuses: Vec<_> = group.statuses.iter().map(ToString::to_string).collect();
+    let filter = searchable(&error);
     ErrorGroup {
-        encoded: encoded(&error),
+        encoded: encoded(filter),
         command: format!(
             "tidegate requeue-all {} --state dead --error-contains {} --rate 5/s",
             shell_word(queue),
-            shell_word(&error)
+            shell_word(filter)
         ),
-        has_filter: !error.is_empty(),
+        has_filter: !filter.is_empty(),
+        filter: filter.to_owned(),
         count: grouped(group.count),
         statuses: statuses.join(", "),
         first: zones.brief(Moment(group.first_ms)),

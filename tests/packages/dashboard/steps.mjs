@@ -106,11 +106,11 @@ async function messageSteps(call, page, byKeyboard) {
 async function manySteps(call, page, byKeyboard) {
   const dead = async () => (await call("GET", "/v1/queues/letters")).counts.dead;
   await until("letters are dead", dead);
-  await step(page, byKeyboard, "/ui/dead?queue=letters", "/start-operation", { rate: "50/s", reason: "again" }, "Preview");
+  await step(page, byKeyboard, "/ui/dead?queue=letters", "/start-operation", { rate: "50/s", reason: "again" }, "Preview sending again");
   await until("the preview is done", async () => { await page.reload(); return (await page.textContent(".head")).includes("done"); });
   must(Number((await page.textContent(".tiles dd >> nth=1")).replace(",", "")) > 0, "the preview matches nothing");
   must((await page.locator("main li a.id").count()) > 0, "the preview shows no message");
-  const form = page.locator('main form[action$="/start-operation"]');
+  const form = page.locator('main form[action$="/carry-out"]');
   await press(page, form.locator("button"), byKeyboard);
   await page.waitForURL(/\/ui\/operations\/[^?]+$/);
   await until("the operation is done", async () => { await page.reload(); return (await page.textContent(".head")).includes("done"); });

@@ -38,7 +38,7 @@ pub(super) fn draw(
     overview.listing.fit(rows, usize::from(list.height.saturating_sub(1)));
     if rows == 0 {
         let text = if overview.len() == 0 {
-            "This daemon has no queues that this token may see; [queues.NAME] in its configuration makes one."
+            "There are no queues here, or none that may be seen with this token; [queues.NAME] in the configuration makes one."
         } else {
             "No queue has this in its name; Esc shows all."
         };
