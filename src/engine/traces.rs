@@ -7,7 +7,7 @@ use super::exchange::{Exchanges, Tried};
 use super::wait_reports::waited;
 use crate::domain::message::Details;
 use crate::domain::outcome::{Answer, Outcome};
-use crate::domain::policy::{Downstream, QueuePolicy};
+use crate::domain::policy::QueuePolicy;
 use crate::domain::settlement::Settlement;
 use crate::domain::trace_context::{AttemptSpan, TraceParent};
 use crate::domain::waited::{AttemptWait, WAITED_MS, WaitBefore};
@@ -119,19 +119,13 @@ impl Exchanges {
 
 /// With who was called; never the whole url, which may hold a secret.
 fn called(span: FinishedSpan, policy: &QueuePolicy, details: Option<&Details>) -> FinishedSpan {
-    let wish = details.and_then(|it| it.callback.as_ref()).and_then(|wish| wish.url.as_ref());
-    let target = match &policy.downstream {
-        Downstream::Http(http) => Some((http.url.clone(), http.method.clone())),
-        Downstream::MessageUrls(urls) => {
-            let target = urls.target(details.and_then(|it| it.target.as_ref())).ok();
-            target.map(|http| (http.url, http.method))
-        }
-        Downstream::Callbacks(callback) => {
-            callback.target(wish).ok().map(|http| (http.url, http.method))
-        }
-        Downstream::Null | Downstream::Pull => None,
+    let downstream = &policy.downstream;
+    // That of the message, or the queue's own; one that goes nowhere was not called.
+    let Ok(target) = details.map_or(Ok(None), |details| downstream.target(details)) else {
+        return span;
     };
-    let Some((url, method)) = target else { return span };
+    let Some(http) = target.as_ref().or_else(|| downstream.http()) else { return span };
+    let (url, method) = (&http.url, &http.method);
     span.with("http.request.method", method.as_str())
         .with_some("server.address", url.host_str())
         .with_some("server.port", url.port_or_known_default().map(u64::from))
