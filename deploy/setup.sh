@@ -135,7 +135,9 @@ need_valkey() {
 need_tool() {
     [ "$("$TOOLS/bin/$1" "${1#cargo-}" --version 2>/dev/null | grep -o '[0-9]*\.[0-9]*\.[0-9]*')" = "$2" ] && return
     echo "tidegate: installing $1 $2 below $TOOLS" >&2
-    cargo install --quiet --locked --root "$TOOLS" --target-dir "$TOOLS/build" ${3:-} "$1@$2" ||
+    # Whatever their own profile asks for: these run for seconds, and are compiled for minutes.
+    CARGO_PROFILE_RELEASE_LTO=off CARGO_PROFILE_RELEASE_CODEGEN_UNITS=16 CARGO_PROFILE_RELEASE_OPT_LEVEL=1 \
+        cargo install --quiet --locked --root "$TOOLS" --target-dir "$TOOLS/build" ${3:-} "$1@$2" ||
         give_up "$1 could not be installed: see above, then run this again."
     rm -rf "$TOOLS/build"
 }
