@@ -28,7 +28,7 @@ use super::visit::Visit;
 const PAUSE_MIN: Duration = Duration::from_secs(2);
 const PAUSE_MAX: Duration = Duration::from_secs(120);
 /// The looks at all pages together take one of so many parts of the time at most.
-const PAUSE_SHARE: u32 = 50;
+const PAUSE_SHARE: u32 = 100;
 /// Pages that are kept at most for those who look at the same; further ones are rendered for each viewer.
 const KEPT_MAX: usize = 256;
 /// The largest page that is followed.
@@ -210,8 +210,8 @@ mod tests {
         let look =
             |took_ms| Look { at: Instant::now(), took: Duration::from_millis(took_ms), main: None };
         assert_eq!(look(1).pause(1), PAUSE_MIN);
-        assert_eq!(look(100).pause(1), Duration::from_secs(5));
-        assert_eq!(look(100).pause(10), Duration::from_secs(50));
+        assert_eq!(look(100).pause(1), Duration::from_secs(10));
+        assert_eq!(look(100).pause(10), Duration::from_secs(100));
         assert_eq!(look(10_000).pause(10), PAUSE_MAX);
         assert_eq!(look(1).pause(0), PAUSE_MIN, "nobody else looks");
     }
