@@ -48,7 +48,7 @@ install:
 CORES := $(or $(shell getconf _NPROCESSORS_ONLN 2>/dev/null),2)
 export RUST_TEST_THREADS ?= $(shell expr $(CORES) \* 3 / 2)
 # So few scenarios that fail beside others get a second try alone (tests/run.sh); 0: none does.
-export REPEAT_FAILED ?= 3
+export REPEAT_FAILED ?= 8
 
 # With the failpoints of src/failpoint.rs compiled in, which no other target does. The house's own
 # checks come last, so that the runner's closing line is about tests that ran.
