@@ -30,10 +30,12 @@ impl Queues {
         let mut reply = Reply::new(self.wire.plain_at(&command, key).await?)?;
         let mut holds = read_holds(&reply.text()?);
         for (letter, _, _) in KINDS {
-            let since_ms = reply.text()?.parse::<u64>().ok();
-            let until_ms = reply.text()?.parse::<u64>().ok().filter(|ms| *ms > 0);
-            let until_ms = until_ms.map_or(now_ms, |until_ms| until_ms.min(now_ms));
-            if let Some(since_ms) = since_ms.filter(|since_ms| *since_ms < until_ms) {
+            let (since, until) = (reply.text()?, reply.text()?);
+            // What is not there holds still, or does not hold; what cannot be read is left out.
+            let until_ms = if until.is_empty() { Ok(0) } else { until.parse::<u64>() };
+            let (Ok(since_ms), Ok(until_ms)) = (since.parse::<u64>(), until_ms) else { continue };
+            let until_ms = if until_ms == 0 { now_ms } else { until_ms.min(now_ms) };
+            if since_ms < until_ms {
                 holds.extend(read_holds(&format!("{letter}{since_ms}+{}", until_ms - since_ms)));
             }
         }

@@ -18,6 +18,7 @@ async fn a_message_is_one_trace_from_its_producer_to_its_downstream_and_back() {
     it.daemon.post(&format!("/v1/queues/{QUEUE}/pause"), &json!({})).await.expect(200);
     let headers = [("traceparent", &*parent("01")), ("tracestate", "shop=1")];
     let id = send(&it.daemon, &message("the secret payload"), &headers).await;
+    // How long the pause lasts is what the span has to say.
     tokio::time::sleep(std::time::Duration::from_millis(1200)).await;
     it.daemon.post(&format!("/v1/queues/{QUEUE}/resume"), &json!({})).await.expect(200);
     it.daemon.wait_final(&id).await;

@@ -2,7 +2,8 @@
 
 use std::time::Duration;
 
-use tokio::time::Instant;
+use tokio::net::TcpListener;
+use tokio::time::{Instant, timeout};
 
 use super::{TRACE, Traced, message, parent, send};
 use crate::support::ports::free_port;
@@ -33,8 +34,13 @@ async fn a_collector_that_is_not_there_is_told_once_and_gets_its_spans_later() {
     send_some(&daemon, 20, 20).await;
     eventually("it is said", async || daemon.log().contains(BEGINS)).await;
     send_some(&daemon, 5, 25).await;
-    // Longer than until the next tries.
-    tokio::time::sleep(Duration::from_millis(3500)).await;
+    let dropping = TcpListener::bind(("127.0.0.1", port)).await.expect("the port is free");
+    for _ in 0..2 {
+        // Two further tries come to nothing.
+        let tried = timeout(Duration::from_secs(30), dropping.accept()).await;
+        drop(tried.expect("it is tried again").expect("a connection"));
+    }
+    drop(dropping);
     assert_eq!(daemon.log().matches(BEGINS).count(), 1, "it is said once");
     let collector = Collector::start_at(port).await;
     eventually("its end is said", async || daemon.log().contains(ENDS)).await;
