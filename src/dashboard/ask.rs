@@ -12,9 +12,11 @@ use tower_service::Service as _;
 use super::problem_page::{ShownProblem, problem};
 use super::visit::Visit;
 use crate::wire::problem::{ProblemCode, ProblemView};
+use crate::wire::receipt::RECEIPT_TYPE;
 
 /// The largest answer that a page reads: a page of messages with payloads has less.
 const ANSWER_BYTES_MAX: usize = 64 * 1024 * 1024;
+const JSON: &str = "application/json";
 
 impl Visit {
     /// What the API answers to a `GET`.
@@ -42,7 +44,12 @@ impl Visit {
         path: &str,
         body: Option<&str>,
     ) -> Result<(), ShownProblem> {
-        self.call(method, path, body).await.map(drop)
+        self.call(method, path, body.map(|body| (JSON, body))).await.map(drop)
+    }
+
+    /// Tells the API what became of a message, in its own words whatever those of the queue's downstream are.
+    pub(super) async fn report(&self, path: &str, body: &str) -> Result<(), ShownProblem> {
+        self.call(Method::POST, path, Some((RECEIPT_TYPE, body))).await.map(drop)
     }
 
     /// The same, with its answer.
@@ -51,7 +58,7 @@ impl Visit {
         path: &str,
         body: &str,
     ) -> Result<T, ShownProblem> {
-        let bytes = self.call(Method::POST, path, Some(body)).await?;
+        let bytes = self.call(Method::POST, path, Some((JSON, body))).await?;
         self.parse(path, &bytes)
     }
 
@@ -67,7 +74,7 @@ impl Visit {
         &self,
         method: Method,
         path: &str,
-        body: Option<&str>,
+        body: Option<(&'static str, &str)>,
     ) -> Result<Vec<u8>, ShownProblem> {
         let Ok(request) = self.request(method, path, body) else {
             return Err(self.broken(format!("{path} is not a valid path")));
@@ -95,7 +102,7 @@ impl Visit {
         &self,
         method: Method,
         path: &str,
-        body: Option<&str>,
+        body: Option<(&'static str, &str)>,
     ) -> Result<Request<Body>, http::Error> {
         let mut request = Request::builder().method(method).uri(path);
         if let Some(host) = &self.host {
@@ -107,11 +114,12 @@ impl Visit {
             bearer.set_sensitive(true);
             request = request.header(header::AUTHORIZATION, bearer);
         }
-        let body = match body {
-            None => Body::empty(),
-            Some(body) => Body::from(body.to_owned()),
-        };
-        request.header(header::CONTENT_TYPE, "application/json").body(body)
+        match body {
+            None => request.body(Body::empty()),
+            Some((media_type, body)) => {
+                request.header(header::CONTENT_TYPE, media_type).body(Body::from(body.to_owned()))
+            }
+        }
     }
 
     fn broken(&self, detail: String) -> ShownProblem {

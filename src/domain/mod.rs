@@ -34,6 +34,7 @@ pub mod lease;
 pub mod limit;
 pub mod loss;
 pub mod message;
+pub mod message_step;
 pub mod message_target;
 pub mod minutes;
 pub mod operation;

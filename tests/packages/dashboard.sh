@@ -7,41 +7,9 @@
 # WRITE_PICTURES=1 puts these pictures into docs/images; otherwise they stay below the folder of the check.
 set -eu
 
-PLAYWRIGHT=1.65.1
-AXE=4.14.1
-NPM=$WORK/playwright-core-$PLAYWRIGHT-axe-$AXE
 DIR=$WORK/dashboard
-HERE=$PWD/tests/packages
+. tests/packages/browser.sh
 
-skip() {
-    echo "skipped: $*" >&2
-    exit 77
-}
-fail() {
-    echo "$*" >&2
-    tail -n 20 "$DIR/daemon.log" >&2
-    exit 1
-}
-# Debian keeps servers where only root looks.
-PATH=$PATH:/usr/sbin
-for program in npm node nginx jq python3; do
-    command -v "$program" >/dev/null || skip "$program is missing"
-done
-CHROMIUM=$(command -v chromium || command -v chromium-browser) || skip "chromium is missing"
-if [ ! -f "$NPM/whole" ]; then
-    rm -rf "$NPM"
-    mkdir -p "$NPM"
-    npm install --prefix "$NPM" --silent --no-audit --no-fund --ignore-scripts \
-        "playwright-core@$PLAYWRIGHT" "axe-core@$AXE" || skip "playwright-core cannot be installed"
-    touch "$NPM/whole"
-fi
-# As `make test` builds it, so that nothing is compiled again.
-cargo test --locked --features failpoints --test it --no-run
-TIDEGATE=$CARGO_TARGET_DIR/debug/tidegate
-
-port() {
-    python3 -c 'import socket; s = socket.socket(); s.bind(("127.0.0.1", 0)); print(s.getsockname()[1])'
-}
 API=$(port) OPEN=$(port) SHOW=$(port) DOWNSTREAM=$(port) PROXY=$(port)
 rm -rf "$DIR"
 mkdir -p "$DIR/data" "$DIR/open" "$DIR/show" "$DIR/nginx" "$DIR/pictures"
@@ -124,9 +92,7 @@ cat >"$DIR/places.json" <<JSON
  "chromium": "$CHROMIUM", "folder": "$DIR", "modules": "$NPM/node_modules", "tidegate": "$TIDEGATE"}
 JSON
 node "$HERE/dashboard/main.mjs" "$DIR/places.json" || fail "the dashboard does not work in a browser"
-for pid in $pids; do kill -0 "$pid" || fail "a daemon has ended"; done
-! grep -q panicked "$DIR/daemon.log" || fail "a daemon panicked"
-! grep -q 'please report this' "$DIR/daemon.log" || fail "the log asks for a report"
+is_well
 for file in "$DIR"/token-*; do
     ! grep -qF "$(cat "$file")" "$DIR/daemon.log" || fail "the log shows a token"
 done

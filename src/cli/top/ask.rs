@@ -10,6 +10,7 @@ use crate::domain::state::State;
 use crate::wire::attempt::{AttemptList, AttemptView};
 use crate::wire::doctor::DoctorAnswer;
 use crate::wire::explain::ExplanationView;
+use crate::wire::history::HistoryAnswer;
 use crate::wire::message::{MessageList, MessageView};
 use crate::wire::node::NodeList;
 use crate::wire::operation::{OperationList, OperationView};
@@ -18,6 +19,9 @@ use crate::wire::queue::{QueueList, QueueView};
 /// So many messages of a state are shown; the rest is for `tidegate list`.
 pub(super) const MESSAGES_MAX: usize = 50;
 
+/// So many minutes of a queue are shown, and the one that is not over.
+const MINUTES_ASKED: usize = 61;
+
 /// One request.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Ask {
@@ -25,6 +29,8 @@ pub(super) enum Ask {
     Queues,
     /// One queue.
     Queue(String),
+    /// What went through a queue in the last hour.
+    History(String),
     /// The first messages of a queue in a state.
     Messages(String, State),
     /// A message without its payload.
@@ -50,6 +56,8 @@ pub(super) enum News {
     Queues(Vec<QueueView>),
     /// One queue.
     Queue(Box<QueueView>),
+    /// What went through a queue in the last hour.
+    History(HistoryAnswer),
     /// The first messages of a queue in a state.
     Messages(Vec<MessageView<'static>>),
     /// A message without its payload.
@@ -74,6 +82,8 @@ impl Ask {
         match self {
             Self::Queues => Target::new(&["v1", "queues"]),
             Self::Queue(name) => Target::new(&["v1", "queues", name]),
+            Self::History(queue) => Target::new(&["v1", "queues", queue, "history"])
+                .with("minutes", MINUTES_ASKED.to_string()),
             Self::Messages(queue, state) => Target::new(&["v1", "queues", queue, "messages"])
                 .with("state", state.as_str())
                 .with("limit", MESSAGES_MAX.to_string()),
@@ -90,7 +100,7 @@ impl Ask {
     /// How long an answer to it holds: what costs the daemon more is asked less often.
     pub(super) const fn holds_ms(&self) -> u64 {
         match self {
-            Self::Findings | Self::Payload(_) => 10_000,
+            Self::Findings | Self::Payload(_) | Self::History(_) => 10_000,
             _ => 2000,
         }
     }
@@ -101,6 +111,7 @@ impl Ask {
         Ok(match self {
             Self::Queues => News::Queues(answer.read::<QueueList>()?.queues),
             Self::Queue(_) => News::Queue(answer.read()?),
+            Self::History(_) => News::History(answer.read()?),
             Self::Messages(..) => News::Messages(answer.read::<MessageList<'_>>()?.messages),
             Self::Message(_) => News::Message(answer.read()?),
             Self::Payload(_) => News::Payload(answer.read()?),

@@ -9,8 +9,13 @@ use crate::cli::client::{Client, Target};
 use crate::cli::exit::Failure;
 use crate::cli::messages;
 use crate::cli::plain::plain;
+use crate::domain::message_step::{MessageStep, legal_steps};
+use crate::domain::receipt::ReceiptSaid;
 use crate::domain::state::State;
+use crate::wire::new_message::ResolveAs;
 use crate::wire::queue::PauseRequest;
+use crate::wire::receipt::RECEIPT_TYPE;
+use crate::wire::{Vocabulary as _, message::MessageView};
 
 /// One step.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -25,21 +30,31 @@ pub(super) enum Errand {
     Cancel(String),
     /// The message is sent again.
     Requeue(String),
+    /// Somebody knows what became of an uncertain message.
+    Resolve(String, ResolveAs),
+    /// Somebody knows what became of a message of this queue whose receipt is awaited.
+    Receipt(String, String, ReceiptSaid),
 }
 
 impl Errand {
-    /// The steps that a message in this state allows, each with its key.
-    pub(super) fn of_message(id: &str, state: State) -> Vec<(char, Self)> {
-        let run = || ('n', Self::Run(id.to_owned()));
-        let cancel = || ('c', Self::Cancel(id.to_owned()));
-        let requeue = || ('s', Self::Requeue(id.to_owned()));
-        match state {
-            State::Scheduled => vec![run(), cancel()],
-            State::Ready => vec![cancel()],
-            State::Uncertain => vec![requeue(), cancel()],
-            State::Dead | State::Expired | State::Cancelled => vec![requeue()],
-            State::Leased | State::Accepted | State::Delivered => Vec::new(),
-        }
+    /// The steps that a message in this state allows, each with its key. What needs a text of its own has no key.
+    pub(super) fn of_message(message: &MessageView<'_>, state: State) -> Vec<(char, Self)> {
+        let id = || message.id.clone();
+        let receipt = |said| Self::Receipt(message.queue.to_string(), id(), said);
+        let keys = |step| match step {
+            MessageStep::Run => vec![('n', Self::Run(id()))],
+            MessageStep::Resolve => vec![
+                ('v', Self::Resolve(id(), ResolveAs::Delivered)),
+                ('x', Self::Resolve(id(), ResolveAs::Dead)),
+            ],
+            MessageStep::Receipt => {
+                vec![('v', receipt(ReceiptSaid::Delivered)), ('x', receipt(ReceiptSaid::Dead))]
+            }
+            MessageStep::Requeue => vec![('s', Self::Requeue(id()))],
+            MessageStep::Cancel => vec![('c', Self::Cancel(id()))],
+            MessageStep::Reschedule | MessageStep::Edit => Vec::new(),
+        };
+        legal_steps(state, false).into_iter().flat_map(keys).collect()
     }
 
     /// What its key is for.
@@ -50,6 +65,10 @@ impl Errand {
             Self::Run(_) => "run now",
             Self::Cancel(_) => "cancel",
             Self::Requeue(_) => "send again",
+            Self::Resolve(_, ResolveAs::Delivered)
+            | Self::Receipt(_, _, ReceiptSaid::Delivered) => "delivered",
+            Self::Resolve(_, ResolveAs::Resend) => "resend",
+            Self::Resolve(_, ResolveAs::Dead) | Self::Receipt(_, _, ReceiptSaid::Dead) => "dead",
         }
     }
 
@@ -71,6 +90,16 @@ impl Errand {
             Self::Requeue(id) => {
                 format!("Send {} again? Its attempts are counted from zero.", plain(id))
             }
+            Self::Resolve(id, ResolveAs::Resend) => {
+                format!("Send {} again? Do so if the downstream does not have it.", plain(id))
+            }
+            Self::Resolve(id, ResolveAs::Delivered)
+            | Self::Receipt(_, id, ReceiptSaid::Delivered) => {
+                format!("Does the downstream have {}? Then it is delivered.", plain(id))
+            }
+            Self::Resolve(id, ResolveAs::Dead) | Self::Receipt(_, id, ReceiptSaid::Dead) => {
+                format!("Give {} up? Then it is dead, and can be sent again later.", plain(id))
+            }
         }
     }
 
@@ -85,6 +114,12 @@ impl Errand {
             Self::Run(id) => format!("tidegate run {}", word(id)),
             Self::Cancel(id) => format!("tidegate cancel {}", word(id)),
             Self::Requeue(id) => format!("tidegate requeue {}", word(id)),
+            Self::Resolve(id, decision) => {
+                format!("tidegate resolve {} --as {}", word(id), decision.word())
+            }
+            Self::Receipt(queue, id, said) => {
+                format!("tidegate receipt {} --id {} --as {}", word(queue), word(id), said.as_str())
+            }
         }
     }
 
@@ -101,6 +136,10 @@ impl Errand {
             Self::Run(id) => format!("{} is due now", plain(id)),
             Self::Cancel(id) => format!("{} is cancelled", plain(id)),
             Self::Requeue(id) => format!("{} is requeued", plain(id)),
+            Self::Resolve(id, ResolveAs::Resend) => format!("{} is sent again", plain(id)),
+            Self::Resolve(id, _) | Self::Receipt(_, id, _) => {
+                format!("{} is {}", plain(id), self.word())
+            }
         }
     }
 
@@ -117,6 +156,13 @@ impl Errand {
             Self::Resume(_) | Self::Run(_) | Self::Requeue(_) => {
                 client.send(method, &target, &json!({})).await
             }
+            Self::Resolve(_, decision) => {
+                client.send(method, &target, &json!({"as": decision.word()})).await
+            }
+            Self::Receipt(_, id, said) => {
+                let body = json!({"id": id, "status": said.as_str()});
+                client.send(method, &target, &body).await
+            }
         };
         answered.map(|_| self.done())
     }
@@ -128,6 +174,11 @@ impl Errand {
             Self::Resume(queue) => (Method::POST, Target::new(&["v1", "queues", queue, "resume"])),
             Self::Run(id) => (Method::POST, of_message(id, "run")),
             Self::Requeue(id) => (Method::POST, of_message(id, "requeue")),
+            Self::Resolve(id, _) => (Method::POST, of_message(id, "resolve")),
+            Self::Receipt(queue, ..) => {
+                let target = Target::new(&["v1", "queues", queue, "receipts"]);
+                (Method::POST, target.typed(RECEIPT_TYPE))
+            }
             Self::Cancel(id) => (Method::DELETE, messages::message(id)),
         }
     }
@@ -145,23 +196,27 @@ fn word(text: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::cli::tests::answers;
 
     #[test]
     fn a_state_allows_what_the_daemon_allows() {
-        let words = |state| -> Vec<_> {
-            Errand::of_message("sms_1", state)
-                .into_iter()
-                .map(|(key, it)| (key, it.word()))
-                .collect()
+        let message: MessageView<'static> = serde_json::from_value(answers::message(
+            &json!({"id": "sms_01KAJQ7V3M8Y2C5T9W4X6Z1B0D", "state": "dead"}),
+        ))
+        .unwrap();
+        let words = |state| -> String {
+            let steps = Errand::of_message(&message, state).into_iter();
+            steps.map(|(key, it)| format!("{key} {} ", it.word())).collect()
         };
-        assert_eq!(words(State::Scheduled), [('n', "run now"), ('c', "cancel")]);
-        assert_eq!(words(State::Ready), [('c', "cancel")]);
-        assert_eq!(words(State::Uncertain), [('s', "send again"), ('c', "cancel")]);
+        assert_eq!(words(State::Scheduled), "n run now c cancel ");
+        assert_eq!(words(State::Ready), "n run now c cancel ");
+        assert_eq!(words(State::Uncertain), "v delivered x dead s send again c cancel ");
+        assert_eq!(words(State::Accepted), "v delivered x dead ");
         for state in [State::Dead, State::Expired, State::Cancelled] {
-            assert_eq!(words(state), [('s', "send again")]);
+            assert_eq!(words(state), "s send again ");
         }
-        for state in [State::Leased, State::Accepted, State::Delivered] {
-            assert!(words(state).is_empty());
+        for state in [State::Leased, State::Delivered] {
+            assert_eq!(words(state), "");
         }
     }
 
@@ -173,5 +228,10 @@ mod tests {
         assert_eq!(pause("deploy"), "tidegate pause sms --reason deploy");
         let cancel = Errand::Cancel("sms_01JD8Q2W6R9T4Y7B1N0C5V8K3M".to_owned());
         assert_eq!(cancel.command(), "tidegate cancel sms_01JD8Q2W6R9T4Y7B1N0C5V8K3M");
+        let resolve = Errand::Resolve("erp_01".to_owned(), ResolveAs::Dead);
+        assert_eq!(resolve.command(), "tidegate resolve erp_01 --as dead");
+        let receipt =
+            Errand::Receipt("erp".to_owned(), "erp_01".to_owned(), ReceiptSaid::Delivered);
+        assert_eq!(receipt.command(), "tidegate receipt erp --id erp_01 --as delivered");
     }
 }

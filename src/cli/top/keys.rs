@@ -215,7 +215,7 @@ fn turn(top: &mut Top, is_back: bool) {
 fn message_step(top: &mut Top, code: KeyCode) {
     let Some(Panel::Message(panel)) = top.panels.last() else { return };
     let Some(state) = panel.message.state.known() else { return };
-    let steps = Errand::of_message(&panel.message.id, state);
+    let steps = Errand::of_message(&panel.message, state);
     let step = steps.into_iter().find(|(key, _)| code == KeyCode::Char(*key));
     top.prompt = step.map(|(_, errand)| Prompt::Confirm(errand));
 }

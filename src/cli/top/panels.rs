@@ -8,6 +8,7 @@ use crate::domain::state::State;
 use crate::wire::attempt::AttemptView;
 use crate::wire::doctor::DoctorAnswer;
 use crate::wire::explain::ExplanationView;
+use crate::wire::history::HistoryAnswer;
 use crate::wire::message::MessageView;
 use crate::wire::node::NodeList;
 use crate::wire::operation::OperationView;
@@ -36,6 +37,8 @@ pub(super) struct QueuePanel {
     pub(super) state: State,
     /// `None`: not told yet.
     pub(super) messages: Option<Vec<MessageView<'static>>>,
+    /// What went through it in the last hour; `None`: not told yet.
+    pub(super) history: Option<HistoryAnswer>,
     pub(super) listing: Listing,
 }
 
@@ -85,7 +88,11 @@ impl Panel {
         match self {
             Self::Queue(panel) => {
                 let name = panel.queue.name.clone();
-                vec![Ask::Messages(name.clone(), panel.state), Ask::Queue(name)]
+                vec![
+                    Ask::Messages(name.clone(), panel.state),
+                    Ask::History(name.clone()),
+                    Ask::Queue(name),
+                ]
             }
             Self::Message(panel) => panel.asks(),
             Self::Findings(..) => vec![Ask::Findings],
@@ -98,6 +105,7 @@ impl Panel {
     pub(super) fn take(&mut self, news: News) {
         match (self, news) {
             (Self::Queue(panel), News::Queue(queue)) => panel.queue = *queue,
+            (Self::Queue(panel), News::History(told)) => panel.history = Some(told),
             (Self::Queue(panel), News::Messages(messages)) => panel.messages = Some(messages),
             (Self::Message(panel), News::Message(message)) => panel.message = *message,
             (Self::Message(panel), News::Payload(message)) => {
@@ -132,7 +140,7 @@ impl QueuePanel {
         let rest = State::ALL.into_iter().filter(|state| !first.contains(state));
         let mut order = first.into_iter().chain(rest);
         let state = order.find(|state| queue.counts.of(*state) > 0).unwrap_or(State::Ready);
-        Self { queue, state, messages: None, listing: Listing::default() }
+        Self { queue, state, messages: None, history: None, listing: Listing::default() }
     }
 
     /// The states that have messages, and the one that is shown.

@@ -9,12 +9,12 @@ use serde_json::value::RawValue;
 
 use crate::dashboard::cookies::see;
 use crate::dashboard::form::{FormBody, FormFields};
-use crate::dashboard::legal::MessageStep;
 use crate::dashboard::problem_page::{ShownProblem, problem};
 use crate::dashboard::state::Dashboard;
 use crate::dashboard::step::Step;
 use crate::dashboard::visit::Visit;
 use crate::dashboard::words::encoded;
+use crate::domain::message_step::MessageStep;
 use crate::wire::problem::ProblemCode;
 
 pub(in crate::dashboard) async fn step(
@@ -51,7 +51,8 @@ async fn done(
         MessageStep::Receipt => {
             let queue = id.rsplit_once('_').map_or(id, |(queue, _)| queue);
             let path = format!("/v1/queues/{}/receipts", encoded(queue));
-            ((Method::POST, path), receipt(id, fields), "resolved")
+            visit.report(&path, &receipt(id, fields)).await?;
+            return Ok("resolved");
         }
     };
     let body = (!body.is_empty()).then_some(body);

@@ -3,4 +3,5 @@
 mod actions;
 mod beside;
 pub(crate) mod bulk;
+mod history;
 mod search;

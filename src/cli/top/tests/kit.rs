@@ -174,6 +174,7 @@ fn news(ask: &Ask, answer: &Value) -> News {
     match ask {
         Ask::Queues => News::Queues(read::<QueueList>(answer).queues),
         Ask::Queue(_) => News::Queue(read(answer)),
+        Ask::History(_) => News::History(read(answer)),
         Ask::Messages(..) => News::Messages(read(&answer["messages"])),
         Ask::Message(_) => News::Message(read(answer)),
         Ask::Payload(_) => News::Payload(read(answer)),
@@ -195,6 +196,7 @@ pub(super) fn trouble(ask: &Ask) -> Value {
             "print" => print(),
             _ => sms(),
         },
+        Ask::History(_) => history(),
         Ask::Messages(_, State::Dead) => answers::messages(&[dead(false)], &Value::Null),
         Ask::Messages(_, State::Scheduled) => answers::messages(&[later(false)], &Value::Null),
         Ask::Messages(..) => answers::messages(&[], &Value::Null),
@@ -227,6 +229,16 @@ pub(super) fn sms() -> Value {
         "sending": {"state": "failing", "since": "2026-11-21T08:52:00.000Z",
             "reason": format!("It sends, and its downstream fails: 311 attempts in a row, the last error: {error}.")},
     }))
+}
+
+/// An hour in which as much leaves as comes in, until the gateway is overloaded.
+fn history() -> Value {
+    let minutes = |of: fn(u32) -> u32| (0..61).map(of).collect::<Vec<_>>();
+    let taken = minutes(|n| 400 + 15 * n);
+    let delivered = minutes(|n| if n < 52 { 400 + 15 * n } else { 210 });
+    let failed = minutes(|n| if n < 52 { 0 } else { 38 + n % 3 });
+    json!({"begins_at": "2026-11-21T08:00:00.000Z", "taken": taken, "delivered": delivered,
+        "late": minutes(|_| 0), "failed": failed})
 }
 
 fn erp() -> Value {

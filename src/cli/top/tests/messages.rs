@@ -2,9 +2,10 @@
 
 use super::kit::{DEAD, LATER, Operator, trouble};
 use crate::cli::tests::answers;
-use crate::cli::top::ask::Ask;
+use crate::cli::top::ask::{Ask, News};
 use crate::cli::top::errand::Errand;
 use crate::cli::top::keys::Effect;
+use crossterm::event::KeyCode;
 use serde_json::{Value, json};
 
 #[test]
@@ -35,6 +36,49 @@ fn only_what_is_seen_is_asked() {
     assert_eq!(operator.top.asks(), [Ask::Payload(DEAD.to_owned())]);
     operator.presses("d");
     assert_eq!(operator.top.asks(), [Ask::Findings]);
+}
+
+#[test]
+fn a_queue_shows_what_went_through_it_in_the_last_hour() {
+    let mut operator = Operator::starts();
+    operator.presses("Enter");
+    let taken = operator.line("in     ");
+    assert!(taken.contains('█') && taken.ends_with(" 1285/min"), "{taken}");
+    let delivered = operator.line("delivered ▃");
+    assert!(
+        delivered.ends_with("  210/min"),
+        "the minute that is not over is left out: {delivered}"
+    );
+    operator.line("failed     ");
+    operator.answers(|ask| match ask {
+        Ask::History(_) => json!({"begins_at": "2026-11-21T08:00:00.000Z", "taken": [0, 3],
+            "delivered": [0, 0], "late": [0, 0], "failed": [0, 0]}),
+        ask => trouble(ask),
+    });
+    operator.is_told();
+    assert!(operator.line("in     ").ends_with("    0/min"));
+    assert!(!operator.sees().contains("failed     "), "{}", operator.sees());
+}
+
+#[test]
+fn somebody_who_knows_says_what_became_of_a_message() {
+    for (state, of) in [("uncertain", "resolve"), ("accepted", "receipt sms --id")] {
+        let mut operator = Operator::starts();
+        operator.presses("Enter Enter");
+        let message = json!({"id": DEAD, "state": state, "attempts": 1});
+        let told = serde_json::from_value(answers::message(&message)).unwrap();
+        let ask = Ask::Message(DEAD.to_owned());
+        operator.top.take(&ask, Ok(News::Message(Box::new(told))), operator.times.now_ms);
+        let keys = operator.line("scroll");
+        assert!(keys.contains("v delivered  x dead"), "{keys}");
+        operator.press(KeyCode::Char('x'));
+        operator.line("Then it is dead, and can");
+        operator.press(KeyCode::Esc);
+        operator.press(KeyCode::Char('v'));
+        operator.line("is delivered.");
+        let Effect::Errand(errand) = operator.press(KeyCode::Char('y')) else { panic!("{state}") };
+        assert_eq!(errand.command(), format!("tidegate {of} {DEAD} --as delivered"));
+    }
 }
 
 #[test]

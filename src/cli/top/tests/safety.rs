@@ -34,6 +34,10 @@ fn evil(ask: &Ask) -> Value {
     match ask {
         Ask::Queues => answers::queues(&[queue]),
         Ask::Queue(_) => queue,
+        Ask::History(_) => {
+            json!({"begins_at": "2026-11-21T08:00:00.000Z", "taken": [1], "delivered": [],
+            "late": [], "failed": []})
+        }
         Ask::Messages(..) => answers::messages(&[message(None)], &Value::Null),
         Ask::Message(_) => message(None),
         Ask::Payload(_) => message(Some(json!(EVIL))),
@@ -91,7 +95,7 @@ fn a_queue_or_a_message_of_an_odd_name_is_shown_and_asked_for_as_it_is() {
     }
     let mut operator = Operator::looks_at(odd);
     operator.presses("Enter");
-    assert_eq!(operator.top.asks()[1], Ask::Queue("s\u{1b}[2Jms".to_owned()));
+    assert_eq!(operator.top.asks()[2], Ask::Queue("s\u{1b}[2Jms".to_owned()));
     operator.line("queue s [2Jms");
     operator.line(DEAD);
     operator.presses("p Enter");

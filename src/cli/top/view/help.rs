@@ -6,7 +6,7 @@ use ratatui::layout::Rect;
 use super::prompt::boxed;
 
 /// Each key and what it does.
-const KEYS: [(&str, &str); 15] = [
+const KEYS: [(&str, &str); 16] = [
     ("↑ ↓ or k j", "choose another row, or scroll"),
     ("PgUp PgDn Home End", "move further"),
     ("Enter", "open the chosen queue or message"),
@@ -20,6 +20,7 @@ const KEYS: [(&str, &str); 15] = [
     ("n", "run the message now, where its state allows it"),
     ("c", "cancel the message, where its state allows it"),
     ("s", "send the message again, where its state allows it"),
+    ("v x", "say that it is delivered, or dead, if nobody knows"),
     ("d", "what is wrong (tidegate doctor --quick)"),
     ("q or Ctrl-C", "quit"),
 ];

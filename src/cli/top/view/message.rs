@@ -54,7 +54,7 @@ pub(super) fn draw(frame: &mut Frame<'_>, area: Rect, panel: &mut MessagePanel, 
 /// What may be done with it, as the line of keys names it.
 pub(super) fn steps(panel: &MessagePanel) -> String {
     let state = panel.message.state.known();
-    let steps = state.map(|state| Errand::of_message(&panel.message.id, state));
+    let steps = state.map(|state| Errand::of_message(&panel.message, state));
     let named = |(key, errand): (char, Errand)| format!("  {key} {}", errand.word());
     steps.into_iter().flatten().map(named).collect()
 }

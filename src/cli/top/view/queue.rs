@@ -7,7 +7,7 @@ use ratatui::widgets::{Cell, Paragraph, Row, Table};
 
 use super::paint::Paint;
 use super::queues::calls_a_minute;
-use super::text::{compact, cut, sentence};
+use super::text::{columns, compact, cut, sentence};
 use crate::cli::describe;
 use crate::cli::limits;
 use crate::cli::overridden;
@@ -17,6 +17,7 @@ use crate::cli::times::{Times, span};
 use crate::cli::top::ask::MESSAGES_MAX;
 use crate::cli::top::panels::QueuePanel;
 use crate::domain::state::State;
+use crate::wire::history::HistoryAnswer;
 use crate::wire::message::MessageView;
 
 /// Limits and overrides that are shown; `tidegate queue` shows all.
@@ -59,6 +60,7 @@ fn facts(panel: &QueuePanel, times: &Times, width: usize) -> Vec<String> {
         ),
         width,
     ));
+    why.extend(panel.history.iter().flat_map(history));
     let overrides =
         queue.overrides.iter().map(|it| format!("override: {}", overridden::sentence(it, times)));
     let limits = queue
@@ -73,6 +75,26 @@ fn facts(panel: &QueuePanel, times: &Times, width: usize) -> Vec<String> {
     }
     why.push(String::new());
     why
+}
+
+/// What went through the queue in each minute of the last hour: what came in and what was delivered at one scale, so that it
+/// is seen which of them is ahead; and calls that failed, if any did.
+fn history(told: &HistoryAnswer) -> Vec<String> {
+    // The last minute is not over.
+    let whole = |counts: &[u32]| counts.split_last().map_or(Vec::new(), |(_, whole)| whole.into());
+    let (taken, delivered, failed) =
+        (whole(&told.taken), whole(&told.delivered), whole(&told.failed));
+    let most = |counts: &[u32]| counts.iter().max().copied().unwrap_or(0);
+    let line = |name: &str, counts: &[u32], scale: u32| {
+        let last = compact(u64::from(counts.last().copied().unwrap_or(0)));
+        format!("{name:<10}{:<60}{last:>5}/min", columns(counts, scale))
+    };
+    let scale = most(&taken).max(most(&delivered));
+    let mut lines = vec![line("in", &taken, scale), line("delivered", &delivered, scale)];
+    if most(&failed) > 0 {
+        lines.push(line("failed", &failed, most(&failed)));
+    }
+    lines
 }
 
 /// The states that have messages; the one that is shown stands in brackets.

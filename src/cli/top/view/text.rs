@@ -49,6 +49,18 @@ pub(super) fn compact(count: u64) -> String {
     if whole < 100 { format!("{whole}.{tenth}{unit}") } else { format!("{whole}{unit}") }
 }
 
+/// Numbers as columns of one line, one beside the other; whatever is there is seen.
+pub(super) fn columns(numbers: &[u32], most: u32) -> String {
+    const HEIGHTS: [char; 8] = ['▁', '▂', '▃', '▄', '▅', '▆', '▇', '█'];
+    let column = |number: &u32| {
+        let share = u64::from(*number) * HEIGHTS.len() as u64;
+        let height = usize::try_from(share.div_ceil(u64::from(most.max(1)))).unwrap_or(0);
+        let sign = height.checked_sub(1).and_then(|at| HEIGHTS.get(at));
+        sign.copied().unwrap_or(if *number == 0 { ' ' } else { HEIGHTS[7] })
+    };
+    numbers.iter().map(column).collect()
+}
+
 /// A bar of at most this width for a part of a whole; whatever is there is seen.
 pub(super) fn bar(part: u64, whole: u64, width: usize) -> String {
     const EIGHTHS: [&str; 8] = ["", "▏", "▎", "▍", "▌", "▋", "▊", "▉"];

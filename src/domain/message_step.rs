@@ -1,24 +1,31 @@
 //! What an operator may do with a message, by the state that it is in.
 //!
-//! Owns the table, for showing only: the scripts of the store decide, in the step that does it. Refuses to know forms.
+//! Owns the table, for showing only: the scripts of the store decide, in the step that does it. Refuses to know forms and keys.
 
-use super::words::shell_word;
-use crate::domain::state::State;
+use super::state::State;
 
 /// A step on one message.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum MessageStep {
+pub enum MessageStep {
+    /// It is due now.
     Run,
-    Reschedule,
-    Edit,
+    /// Somebody says what became of a message of which nobody knows.
     Resolve,
+    /// Somebody says in the downstream's place what became of it.
     Receipt,
+    /// It is sent again.
     Requeue,
+    /// It has another due time, priority or expiry.
+    Reschedule,
+    /// It has another payload.
+    Edit,
+    /// It is withdrawn.
     Cancel,
 }
 
 impl MessageStep {
-    const ALL: [Self; 7] = [
+    /// Every step, in the order in which they are offered.
+    pub const ALL: [Self; 7] = [
         Self::Run,
         Self::Resolve,
         Self::Receipt,
@@ -28,8 +35,9 @@ impl MessageStep {
         Self::Cancel,
     ];
 
-    /// The word in the path of its form.
-    pub(super) const fn word(self) -> &'static str {
+    /// The command of this name does it.
+    #[must_use]
+    pub const fn word(self) -> &'static str {
         match self {
             Self::Run => "run",
             Self::Reschedule => "reschedule",
@@ -42,57 +50,14 @@ impl MessageStep {
     }
 
     /// The step of this word.
-    pub(super) fn of(word: &str) -> Option<Self> {
+    #[must_use]
+    pub fn of(word: &str) -> Option<Self> {
         Self::ALL.into_iter().find(|step| step.word() == word)
     }
 
-    /// What its button says.
-    pub(super) const fn label(self) -> &'static str {
-        match self {
-            Self::Run => "Run now",
-            Self::Reschedule => "Reschedule",
-            Self::Edit => "Change payload",
-            Self::Resolve => "Decide",
-            Self::Receipt => "Report",
-            Self::Requeue => "Send again",
-            Self::Cancel => "Cancel message",
-        }
-    }
-
-    /// What it does, in a sentence.
-    pub(super) const fn sentence(self) -> &'static str {
-        match self {
-            Self::Run => "Makes the message due now. Limits and windows hold.",
-            Self::Reschedule => "Gives the message another due time, priority or expiry.",
-            Self::Edit => "Replaces the payload. The content type stays.",
-            Self::Resolve => {
-                "Nobody knows whether the downstream has the message. Say what became of it."
-            }
-            Self::Receipt => "Reports in the downstream's place what became of the message.",
-            Self::Requeue => "Sends the message again. Its attempts are counted from zero.",
-            Self::Cancel => "Withdraws the message. It can be sent again later.",
-        }
-    }
-
-    /// The command that does the same.
-    pub(super) fn command(self, id: &str) -> String {
-        let id = shell_word(id);
-        match self {
-            Self::Run => format!("tidegate run {id}"),
-            Self::Reschedule => format!("tidegate reschedule {id} --delay 90s"),
-            Self::Edit => format!("tidegate edit {id} -d BODY"),
-            Self::Resolve => format!("tidegate resolve {id} --as delivered --reason TEXT"),
-            Self::Receipt => {
-                let queue = id.rsplit_once('_').map_or("QUEUE", |(queue, _)| queue);
-                format!("tidegate receipt {queue} --id {id} --as delivered")
-            }
-            Self::Requeue => format!("tidegate requeue {id}"),
-            Self::Cancel => format!("tidegate cancel {id}"),
-        }
-    }
-
     /// Whether a message in this state takes it.
-    const fn is_legal(self, state: State, is_callback: bool) -> bool {
+    #[must_use]
+    pub const fn is_legal(self, state: State, is_callback: bool) -> bool {
         match self {
             Self::Run | Self::Reschedule => matches!(state, State::Scheduled | State::Ready),
             // What a callback says is written by the daemon.
@@ -110,7 +75,8 @@ impl MessageStep {
 }
 
 /// The steps that a message in this state takes.
-pub(super) fn legal_steps(state: State, is_callback: bool) -> Vec<MessageStep> {
+#[must_use]
+pub fn legal_steps(state: State, is_callback: bool) -> Vec<MessageStep> {
     MessageStep::ALL.into_iter().filter(|step| step.is_legal(state, is_callback)).collect()
 }
 
@@ -139,7 +105,6 @@ mod tests {
     fn a_step_reads_back_from_its_word() {
         for step in MessageStep::ALL {
             assert_eq!(MessageStep::of(step.word()), Some(step));
-            assert!(step.command("sms_01").starts_with("tidegate "));
         }
     }
 }
