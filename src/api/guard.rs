@@ -8,13 +8,13 @@ use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 
 use axum::extract::{MatchedPath, Request, State};
-use axum::http::{HeaderValue, StatusCode, header};
+use axum::http::{HeaderValue, Method, StatusCode, header};
 use axum::middleware::Next;
 use axum::response::{IntoResponse as _, Response};
 use futures_util::FutureExt as _;
 use http_body::Body as _;
 
-use super::problem::{Code, Problem};
+use super::problem::{Code, Problem, ToReader};
 use super::{Door, actions, auth, leftover, loopback, request_head, url_token};
 use crate::config::Scope;
 
@@ -26,6 +26,7 @@ pub(super) async fn guard(
 ) -> Response {
     let id = request_head::request_id(request.headers());
     let leftover = leftover::lend(&mut request);
+    let reads = only_reads(&request);
     let mut response = match admit(&door, request) {
         Ok(request) => {
             match AssertUnwindSafe(actions::run(&door, request, next)).catch_unwind().await {
@@ -44,6 +45,9 @@ pub(super) async fn guard(
         && response.status() != StatusCode::REQUEST_TIMEOUT
     {
         leftover.drain().await;
+    }
+    if let Some(to_reader) = response.extensions_mut().remove::<ToReader>().filter(|_| reads) {
+        response = to_reader.problem().into_response();
     }
     let headers = response.headers_mut();
     headers.insert(request_head::REQUEST_ID, id);
@@ -85,6 +89,13 @@ fn admit(door: &Door, request: Request) -> Result<Request, Problem> {
     }
     head.extensions.insert(caller);
     Ok(Request::from_parts(head, body))
+}
+
+/// Whether a request changes nothing, whatever comes of it.
+fn only_reads(request: &Request) -> bool {
+    let route = request.extensions().get::<MatchedPath>().map(MatchedPath::as_str);
+    // A receipt may come as a query.
+    matches!(*request.method(), Method::GET | Method::HEAD) && route != Some(auth::RECEIPTS)
 }
 
 /// A bare error of some layer, as a problem; its other headers (such as `Allow`) stay.

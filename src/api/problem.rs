@@ -75,6 +75,18 @@ struct Extra {
     state: Option<&'static str>,
     id: Option<String>,
     batch: Option<BatchAnswer>,
+    to_reader: Option<String>,
+}
+
+/// What is said in place of a problem's detail where a request only reads, so that nothing can have been done.
+#[derive(Debug, Clone)]
+pub(super) struct ToReader(String);
+
+impl ToReader {
+    /// The problem for a request that only reads.
+    pub(super) fn problem(self) -> Problem {
+        Problem::store_unavailable(self.0)
+    }
 }
 
 /// A refusal.
@@ -184,6 +196,12 @@ impl Problem {
         self
     }
 
+    /// Says this where a request only reads.
+    fn to_reader(mut self, detail: String) -> Self {
+        self.extra.get_or_insert_default().to_reader = Some(detail);
+        self
+    }
+
     /// As it is written.
     pub(super) fn view(&self) -> ProblemView {
         let (status, title) = status_and_title(self.code);
@@ -225,6 +243,9 @@ impl IntoResponse for Problem {
     fn into_response(self) -> Response {
         let json = serde_json::to_vec(&self.view()).unwrap_or_default();
         let mut response = (status_and_title(self.code).0, json).into_response();
+        if let Some(to_reader) = self.extra.and_then(|extra| extra.to_reader) {
+            response.extensions_mut().insert(ToReader(to_reader));
+        }
         let headers = response.headers_mut();
         let kind = HeaderValue::from_static("application/problem+json");
         headers.insert(header::CONTENT_TYPE, kind);
@@ -244,6 +265,7 @@ impl From<StoreError> for Problem {
         match error {
             StoreError::Unavailable(_) | StoreError::Denied(_) | StoreError::NotDurable(_) => {
                 Self::store_unavailable(format!("{error}; it is unknown whether this was done"))
+                    .to_reader(format!("{error}; try again"))
             }
             StoreError::TimeUnknown => {
                 Self::store_unavailable(format!("{error}; nothing was done, try again"))

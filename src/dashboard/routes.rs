@@ -77,6 +77,7 @@ fn steps() -> Router<Arc<Dashboard>> {
     Router::new()
         .route("/ui/login", get(session::page).post(session::login))
         .route("/ui/logout", post(session::logout))
+        .route("/ui/openapi.json", get(pages::docs::document))
         .route("/ui/queues/{queue}/{step}", get(page_above).post(pages::queue_steps::step))
         .route("/ui/messages/{id}/{step}", get(page_above).post(pages::message_steps::step))
         .route("/ui", get(async || see("/")))

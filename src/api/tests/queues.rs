@@ -229,6 +229,15 @@ async fn a_redis_that_is_away_is_told_as_such() {
     assert_eq!(batch["results"][0]["problem"]["code"], "store-unavailable");
     assert_eq!(batch["results"][1]["problem"]["code"], "invalid-request");
     assert_eq!(house.get(&format!("/v1/messages/{id}")).await.code(503), "store-unavailable");
+    // What only reads has done nothing, whatever came of it.
+    let read = house.get(&format!("/v1/messages/{id}/attempts")).await.problem(503);
+    let receipt = format!("/v1/queues/sms/receipts?id={id}&status=delivered");
+    let changed = house.get(&receipt).await.problem(503);
+    assert!(!read["detail"].as_str().unwrap().contains("unknown"), "{read}");
+    assert!(
+        changed["detail"].as_str().unwrap().contains("unknown whether this was done"),
+        "{changed}"
+    );
     assert_eq!(house.get("/readyz").await.code(503), "store-unavailable");
     house.get("/livez").await.expect(200);
     house.get("/metrics").await.expect(200);

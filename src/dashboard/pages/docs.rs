@@ -1,7 +1,8 @@
 //! The API as a page, made of the document that describes it (`/openapi.json`).
 
 use askama::Template;
-use axum::response::Response;
+use axum::Json;
+use axum::response::{IntoResponse as _, Response};
 use serde_json::{Map, Value};
 
 use crate::dashboard::frame::{Frame, html};
@@ -84,6 +85,12 @@ pub(in crate::dashboard) async fn page(visit: Visit) -> Result<Response, ShownPr
         groups: groups(&document),
         shapes: shapes(&document),
     }))
+}
+
+/// The document itself, for a browser that is signed in.
+pub(in crate::dashboard) async fn document(visit: Visit) -> Result<Response, ShownProblem> {
+    let document: Value = visit.read("/openapi.json").await?;
+    Ok(Json(document).into_response())
 }
 
 fn groups(document: &Value) -> Vec<RouteGroup> {

@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use super::Wire;
 use super::script_keys::ScriptKeys;
 use crate::store::StoreError;
-use crate::store::redis::connect::Target;
+use crate::store::redis::connect::{RESPONSE_TIMEOUT, Target};
 use crate::store::redis::link::Link;
 use crate::store::redis::reply::Reply;
 use crate::store::redis::script::Call;
@@ -44,14 +44,26 @@ impl Wire {
     }
 
     /// Runs a verb that only reads and whose reply may be large: nothing that sends or takes in waits
-    /// behind it.
+    /// behind it. It may take long, but not while Redis is known to be away.
     pub(in crate::store) async fn read<'a>(
         &self,
         keys: impl Into<ScriptKeys<'a>>,
         call: &Call,
     ) -> Result<Reply, StoreError> {
-        let called = self.call_on(&self.readings, keys.into(), call, &[]).await;
-        Ok(called?.0)
+        tokio::select! {
+            called = self.call_on(&self.readings, keys.into(), call, &[]) => Ok(called?.0),
+            why = self.away() => Err(why),
+        }
+    }
+
+    /// Why Redis is away, once a reply that should have come was waited for and a look at Redis found it away.
+    async fn away(&self) -> StoreError {
+        loop {
+            tokio::time::sleep(RESPONSE_TIMEOUT).await;
+            if let Some(why) = self.health.why_down() {
+                return why;
+            }
+        }
     }
 
     /// What a failed call says about Redis. A reply that did not come in time may have stood in line

@@ -5,6 +5,7 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use futures_util::future::join_all;
+use rustix::process::Signal;
 use serde_json::{Value, json};
 use tokio::time::Instant;
 
@@ -26,6 +27,30 @@ async fn with_large_messages() -> (Daemon, Downstream, RedisServer) {
         daemon.send("large", &json!({ "payload": payload })).await;
     }
     (daemon, downstream, redis)
+}
+
+#[tokio::test]
+async fn a_reading_does_not_wait_long_for_a_redis_that_is_known_to_be_away() {
+    let (redis, downstream) = tokio::join!(RedisServer::start(), Downstream::start());
+    let daemon = Daemon::start(&redis, queue_toml(QUEUE, &downstream, "")).await;
+    let id = daemon.send(QUEUE, &json!({ "payload": 1, "delay": "1h" })).await;
+    redis.signal(Signal::STOP);
+    let patience = Duration::from_secs(30);
+    poll_until_within(patience, "the daemon knows", async || {
+        (daemon.get("/readyz").await.status == 503).then_some(())
+    })
+    .await;
+    let began = Instant::now();
+    let problem = daemon.get(&format!("/v1/messages/{id}?view=full")).await.expect(503).json();
+    // Twenty seconds are for readings that stand behind larger ones.
+    assert!(began.elapsed() < Duration::from_secs(15), "{:?}", began.elapsed());
+    assert!(!problem["detail"].as_str().expect("a detail").contains("unknown"), "{problem}");
+    redis.signal(Signal::CONT);
+    poll_until_within(patience, "it is read again", async || {
+        let read = daemon.get(&format!("/v1/messages/{id}?view=full")).await;
+        (read.status == 200).then_some(())
+    })
+    .await;
 }
 
 #[tokio::test]
