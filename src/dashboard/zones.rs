@@ -47,6 +47,12 @@ impl Zones {
         self.each(at.0).pop().unwrap_or_default()
     }
 
+    /// A sentence of the API, its moments in one zone.
+    pub(super) fn sentence(&self, text: &str) -> String {
+        let zone = self.window.as_ref().or(self.local.as_ref()).map(|zone| zone.zone().clone());
+        Times { now_ms: self.now_ms, zone }.sentence(text)
+    }
+
     /// A moment in each zone, UTC first and the window's last.
     fn each(&self, at_ms: u64) -> Vec<String> {
         let mut all = vec![utc(at_ms)];
@@ -86,6 +92,8 @@ mod tests {
         }
         assert!(zones().brief(AT).ends_with(">in 5s</time>"));
         assert!(zones().clock(AT).starts_with("2026-11-21 17:00:00 +08:00"));
+        let sentence = zones().sentence("It opens at 2026-11-21T09:00:00.000Z.");
+        assert_eq!(sentence, "It opens at 2026-11-21 17:00:00 +08:00 (in 5s).");
     }
 
     #[test]

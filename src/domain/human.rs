@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use jiff::tz::TimeZone;
 
-use super::time::timestamp;
+use super::time::{parse_rfc3339, rfc3339, timestamp};
 
 /// How moments are shown: in which zone, and how far they are from now.
 #[derive(Debug, Clone)]
@@ -49,6 +49,26 @@ impl Times {
         Some(local.strftime("%Y-%m-%dT%H:%M:%S%.3f%:z").to_string())
     }
 
+    /// A sentence with the moments in it, as the API writes them, shown as people read them.
+    #[must_use]
+    pub fn sentence(&self, text: &str) -> String {
+        const LENGTH: usize = "2026-11-21T09:00:00.000Z".len();
+        let (mut shown, mut rest) = (String::with_capacity(text.len()), text);
+        while let Some(end) = rest.find('Z').map(|at| at + 1) {
+            let (upto, after) = rest.split_at(end);
+            let from = upto.len().checked_sub(LENGTH).filter(|from| upto.is_char_boundary(*from));
+            let (before, written) = upto.split_at(from.unwrap_or(end));
+            match parse_rfc3339(written) {
+                Ok(at_ms) if rfc3339(at_ms) == written => {
+                    shown.extend([before, &self.at_and_distance(at_ms)]);
+                }
+                _ => shown.push_str(upto),
+            }
+            rest = after;
+        }
+        shown + rest
+    }
+
     /// How far a moment is, for example `in 3h 12m` or `5s ago`.
     #[must_use]
     pub fn distance(&self, at_ms: u64) -> String {
@@ -71,6 +91,8 @@ pub fn utc(at_ms: u64) -> String {
 pub fn distance(at_ms: u64, now_ms: u64) -> String {
     if at_ms > now_ms {
         format!("in {}", span(at_ms - now_ms))
+    } else if now_ms - at_ms < 1000 {
+        "just now".to_owned()
     } else {
         format!("{} ago", span(now_ms - at_ms))
     }
@@ -167,6 +189,26 @@ mod tests {
 
     fn times(zone: Option<&str>) -> Times {
         Times { now_ms: AT_MS - 5000, zone: zone.map(|name| TimeZone::get(name).unwrap()) }
+    }
+
+    #[test]
+    fn the_moments_in_a_sentence_are_shown_as_all_others() {
+        let shown = |text: &str| times(None).sentence(text);
+        assert_eq!(
+            shown("It opens at 2026-11-21T09:00:00.000Z, or at 2026-11-21T08:59:00.000Z."),
+            "It opens at 2026-11-21 09:00:00 UTC (in 5s), or at 2026-11-21 08:59:00 UTC (55s ago)."
+        );
+        // What others wrote in another form stays, whatever characters are beside it.
+        for text in [
+            "",
+            "Z",
+            "ZüZ",
+            "until 2026-11-21T09:00:00Z",
+            "üüüüüüüüüüüüüüüZ",
+            "2026-13-21T09:00:00.000Z",
+        ] {
+            assert_eq!(shown(text), text);
+        }
     }
 
     #[test]

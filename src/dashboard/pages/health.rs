@@ -39,7 +39,7 @@ pub(in crate::dashboard) async fn page(visit: Visit) -> Result<Response, ShownPr
         is_problem: !view.weight.is(Weight::Note),
         about: view.about,
         queue_path: view.queue.as_deref().map(encoded),
-        detail: view.detail,
+        detail: visit.zones.sentence(&view.detail),
         remedy: view.remedy,
         runbook: view.runbook,
         at: view.at.map(|at| visit.zones.whole(at)),

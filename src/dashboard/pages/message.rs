@@ -87,6 +87,8 @@ struct PayloadShown {
     kind: &'static str,
     bytes: String,
     is_dump: bool,
+    /// It can be shown as text too.
+    is_text: bool,
     is_cut: bool,
 }
 
@@ -157,7 +159,7 @@ pub(in crate::dashboard) async fn page(
         queue: message.queue.to_string(),
         queue_path,
         state: message.state.as_str().to_owned(),
-        sentence: explained.sentence.clone(),
+        sentence: zones.sentence(&explained.sentence),
         expected: explained.expected_at.map(|at| zones.whole(at)),
         earliest: explained.earliest_at.map(|at| zones.whole(at)),
         position: position(&explained),
@@ -257,7 +259,7 @@ fn gate_row(gate: &GateAnswerView, zones: &Zones) -> GateRow {
         gate: gate.gate.to_string(),
         passes: gate.passes,
         opens: gate.opens_at.map(|at| zones.whole(at)).unwrap_or_default(),
-        detail: gate.detail.clone(),
+        detail: zones.sentence(&gate.detail),
         setting: gate.setting.clone().unwrap_or_default(),
         blockers: gate.blocked_by.iter().map(blocker).collect(),
         more: (more > 0).then(|| grouped(more)),
@@ -304,17 +306,30 @@ fn payload(message: &MessageView<'_>, as_dump: bool) -> Option<PayloadShown> {
         (None, Some(base64)) => (decoded(base64)?, base64.to_owned(), "base64"),
         (None, None) => return None,
     };
-    let is_dump = as_dump || kind == "base64";
+    // Bytes may be text all the same.
+    let said = if kind == "base64" { readable(&bytes) } else { Some(editable.as_str()) };
+    let is_text = said.is_some();
     let kept = &bytes[..bytes.len().min(SHOWN_BYTES_MAX)];
-    let text = if is_dump { dump(kept) } else { editable.chars().take(SHOWN_BYTES_MAX).collect() };
+    let (text, is_dump) = match said.filter(|_| !as_dump) {
+        Some(said) => (said.chars().take(SHOWN_BYTES_MAX).collect(), false),
+        None => (dump(kept), true),
+    };
     Some(PayloadShown {
         text,
         editable,
         kind,
         bytes: grouped(bytes.len() as u64),
         is_dump,
+        is_text,
         is_cut: bytes.len() > SHOWN_BYTES_MAX,
     })
+}
+
+/// Bytes as the text that they are, if they are one.
+fn readable(bytes: &[u8]) -> Option<&str> {
+    let text = std::str::from_utf8(bytes).ok()?;
+    let is_odd = |c: char| c.is_control() && !matches!(c, '\n' | '\r' | '\t');
+    (!text.chars().any(is_odd)).then_some(text)
 }
 
 fn decoded(base64: &str) -> Option<Vec<u8>> {

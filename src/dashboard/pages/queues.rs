@@ -143,7 +143,7 @@ pub(in crate::dashboard) fn badge(queue: &QueueView, zones: &Zones) -> SendingBa
     let sending = &queue.sending;
     SendingBadge {
         word: sending.state.as_str().to_owned(),
-        reason: sending.reason.clone(),
+        reason: zones.sentence(&sending.reason),
         since: sending.since.map(|at| zones.brief(at)),
         until: sending.until.map(|at| zones.brief(at)),
     }
