@@ -27,6 +27,8 @@ use super::visit::Visit;
 /// The least time between two looks.
 const PAUSE_MIN: Duration = Duration::from_secs(2);
 const PAUSE_MAX: Duration = Duration::from_secs(120);
+/// Between two signs of life to a browser: that it has gone is seen by what is written to it.
+const SIGN_EVERY: Duration = Duration::from_secs(3);
 /// The looks at all pages together take one of so many parts of the time at most.
 const PAUSE_SHARE: u32 = 100;
 /// Pages that are kept at most for those who look at the same; further ones are rendered for each viewer.
@@ -100,7 +102,7 @@ async fn follow(
         Some((Ok::<_, Infallible>(event), follower))
     });
     Ok(Sse::new(events)
-        .keep_alive(KeepAlive::new().interval(Duration::from_secs(15)))
+        .keep_alive(KeepAlive::new().interval(SIGN_EVERY))
         .into_response())
 }
 
@@ -114,7 +116,8 @@ impl Follower {
                 () = tokio::time::sleep_until(self.next_look) => {}
             }
             let look = self.live.look(&self.slot, &self.page, &self.headers).await;
-            self.next_look = Instant::now() + look.pause(self.live.pages_followed());
+            // Whether it is time to render is decided then: others may have left by that time.
+            self.next_look = Instant::now() + PAUSE_MIN;
             match look.main {
                 None => {
                     self.has_ended = true;

@@ -4,6 +4,7 @@
 # else can fill; what axe says of every page; and how large pages are and how long they take. It also makes the pictures of
 # the manual.
 #
+# ONLY=WORDS runs those checks alone whose name has these words.
 # WRITE_PICTURES=1 puts these pictures into docs/images; otherwise they stay below the folder of the check.
 set -eu
 
@@ -91,7 +92,7 @@ cat >"$DIR/places.json" <<JSON
 {"api": "http://127.0.0.1:$API/tidegate", "open": "http://127.0.0.1:$OPEN", "show": "http://127.0.0.1:$SHOW", "downstream": $DOWNSTREAM, "proxy": $PROXY,
  "chromium": "$CHROMIUM", "folder": "$DIR", "modules": "$NPM/node_modules", "tidegate": "$TIDEGATE"}
 JSON
-node "$HERE/dashboard/main.mjs" "$DIR/places.json" || fail "the dashboard does not work in a browser"
+node "$HERE/dashboard/main.mjs" "$DIR/places.json" ${ONLY:+"$ONLY"} || fail "the dashboard does not work in a browser"
 is_well
 for file in "$DIR"/token-*; do
     ! grep -qF "$(cat "$file")" "$DIR/daemon.log" || fail "the log shows a token"
