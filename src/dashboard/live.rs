@@ -101,9 +101,7 @@ async fn follow(
         let event = follower.next().await?;
         Some((Ok::<_, Infallible>(event), follower))
     });
-    Ok(Sse::new(events)
-        .keep_alive(KeepAlive::new().interval(SIGN_EVERY))
-        .into_response())
+    Ok(Sse::new(events).keep_alive(KeepAlive::new().interval(SIGN_EVERY)).into_response())
 }
 
 impl Follower {
