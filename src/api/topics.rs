@@ -23,6 +23,7 @@ use crate::domain::id::QueueName;
 use crate::domain::message::Details;
 use crate::domain::topic::EventId;
 use crate::store::{Published, StoreError, Topic, TopicEvent};
+use crate::wire::Vocabulary as _;
 use crate::wire::new_message::MessageRequest;
 use crate::wire::topic::{EventAnswer, EventMessageView, TopicList, TopicView};
 
@@ -89,9 +90,9 @@ pub(super) async fn publish(
         span,
         topic.policy.name.as_str(),
         match &published {
-            Published::Kept(event) => (Some(event.id.to_string()), false, false),
-            Published::Before(id, _) => (Some(id.to_string()), true, false),
-            Published::Mismatch(_) => (None, false, false),
+            Published::Kept(event) => (Ok(event.id.to_string()), false, false),
+            Published::Before(id, _) => (Ok(id.to_string()), true, false),
+            Published::Mismatch(_) => (Err(Code::IdempotencyMismatch.word()), false, false),
         },
     );
     let view = |id: &EventId, queues: &[QueueName], left: &[QueueName]| {

@@ -6,10 +6,12 @@
 use axum::http::HeaderMap;
 
 use super::Door;
+use super::problem::Code;
 use crate::domain::message::Details;
-use crate::domain::trace_context::{TRACEPARENT, TRACESTATE, TraceHeaders};
-use crate::store::{Accepted, NotAccepted};
+use crate::domain::trace_context::{self, TRACEPARENT, TRACESTATE, TraceHeaders};
+use crate::store::{Accepted, NotAccepted, StoreError};
 use crate::telemetry::{IntakeEnd, IntakeSpan, SpanKind, Tracer};
+use crate::wire::Vocabulary as _;
 
 /// The trace context of a request.
 pub(super) struct RequestTrace<'a> {
@@ -45,6 +47,7 @@ impl<'a> RequestTrace<'a> {
 
     /// Puts the context into the headers of a message, whose fingerprint was made before, and begins the span of its way in.
     pub(super) fn begin(&self, details: &mut Details) -> Option<IntakeSpan> {
+        trace_context::drop_invalid(details);
         if let Some(context) = &self.context {
             context.carry(details);
         }
@@ -61,20 +64,21 @@ impl<'a> RequestTrace<'a> {
         if span.is_none() {
             return;
         }
-        let accepted = answer.and_then(|answer| answer.as_ref().ok());
-        let id = accepted.map(|accepted| accepted.id.to_string());
-        let is_duplicate = accepted.is_some_and(|accepted| accepted.duplicate);
-        let is_collapsed = accepted.is_some_and(|accepted| accepted.collapsed);
-        self.ended(span, queue, (id, is_duplicate, is_collapsed));
+        let came = match answer {
+            Some(Ok(taken)) => (Ok(taken.id.to_string()), taken.duplicate, taken.collapsed),
+            Some(Err(why)) => (Err(code_of(why).word()), false, false),
+            None => (Err(Code::Internal.word()), false, false),
+        };
+        self.ended(span, queue, came);
     }
 
-    /// The same of what is not a message of one queue: its id, whether it had been taken in before, and whether it took the
+    /// The same of what is not a message of one queue: its id or why it has none, whether it had been taken in before, and whether it took the
     /// place of another.
     pub(super) fn ended(
         &self,
         span: Option<IntakeSpan>,
         destination: &str,
-        (id, is_duplicate, is_collapsed): (Option<String>, bool, bool),
+        (id, is_duplicate, is_collapsed): (Result<String, &str>, bool, bool),
     ) {
         let (Some(span), Some(tracer)) = (span, self.door.tracer()) else { return };
         let at_us = self.door.store().clock().now_us().unwrap_or(self.began_us);
@@ -86,6 +90,17 @@ impl Door {
     /// Takes the spans of traces; `None`: none are made.
     fn tracer(&self) -> Option<&Tracer> {
         self.store().metrics().tracer.as_ref()
+    }
+}
+
+/// As whoever sent it is told.
+const fn code_of(why: &NotAccepted) -> Code {
+    match why {
+        NotAccepted::Mismatch(_) => Code::IdempotencyMismatch,
+        NotAccepted::Backlog(_) => Code::BacklogFull,
+        NotAccepted::Store(StoreError::Full(_)) => Code::StoreFull,
+        NotAccepted::Store(StoreError::TooLarge(_)) => Code::TooLarge,
+        NotAccepted::Store(_) => Code::StoreUnavailable,
     }
 }
 

@@ -236,6 +236,7 @@ mod tests {
             first_attempt_ms: 0,
             paused_at_first_ms: 0,
             due_ms: NOW_MS - 600_000,
+            previous_end_ms: None,
             expires_ms: None,
             details: Details { group: Some(group.to_owned()), ..Details::default() },
             payload: Bytes::new(),

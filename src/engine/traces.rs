@@ -94,11 +94,20 @@ impl Exchanges {
     /// Records the wait for an attempt. What held the whole queue is asked for where it was long, and nobody waits for that.
     fn report_wait(&self, message: &Claimed, parent: TraceParent, to_ms: u64, known: &AttemptWait) {
         let (Some(tracer), Some(waits)) = (self.tracer(), &self.waits) else { return };
-        let is_first = message.attempt <= 1 && message.throttles == 0 && message.rescues == 0;
-        let created_ms = message.lease.ulid.timestamp_ms();
+        let previous_end_ms = message.previous_end_ms;
+        let is_first = message.attempt <= 1
+            && message.throttles == 0
+            && message.rescues == 0
+            && previous_end_ms.is_none();
+        let from_ms = if is_first {
+            message.lease.ulid.timestamp_ms()
+        } else {
+            // A throttle leaves the due time as it is.
+            previous_end_ms.unwrap_or(0).max(message.due_ms)
+        };
         let wait = WaitBefore {
             is_first,
-            from_ms: if is_first { created_ms } else { message.due_ms }.min(to_ms),
+            from_ms: from_ms.min(to_ms),
             due_ms: message.due_ms,
             to_ms,
             hours_ms: known.hours_ms,
@@ -111,7 +120,8 @@ impl Exchanges {
             .of_message(name, message.lease.ulid)
             .with("tidegate.attempt", u64::from(message.attempt));
         if to_ms < wait.from_ms.saturating_add(WAITED_MS) {
-            return tracer.record(waited(span, &wait, &[]));
+            // Nobody is asked for so little.
+            return tracer.record(waited(span, &wait, None));
         }
         waits.report(tracer, span, wait, message.lease.shard);
     }

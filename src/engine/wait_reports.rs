@@ -17,8 +17,12 @@ const LONG_WAITS_MAX: usize = 1024;
 /// Long waits for which it is asked once what held the queue.
 const TOGETHER_MAX: usize = 256;
 
-/// With what was waited for, by gate.
-pub(super) fn waited(span: FinishedSpan, wait: &WaitBefore, holds: &[QueueHold]) -> FinishedSpan {
+/// With what was waited for, by gate; `holds`: what held the queue meanwhile, where that is known.
+pub(super) fn waited(
+    span: FinishedSpan,
+    wait: &WaitBefore,
+    holds: Option<&[QueueHold]>,
+) -> FinishedSpan {
     let Waited(parts) = wait.parts(holds);
     parts
         .into_iter()
@@ -66,17 +70,13 @@ pub(super) async fn report_waits(
         }
         let Some(tracer) = &store.metrics().tracer else { return };
         for LongWait { span, wait, shard } in gathered.drain(..) {
-            tracer.record(waited(span, &wait, &by_shard[&shard]));
+            tracer.record(waited(span, &wait, by_shard[&shard].as_deref()));
         }
     }
 }
 
-/// While Redis is away nobody knows, and such a wait counts as one for its turn.
-async fn holds_of(store: &Store, queue: &Queue, shard: u16) -> Vec<QueueHold> {
-    let (Some(shard), Some(now_ms)) =
-        (queue.shards.get(usize::from(shard)), store.clock().now_ms())
-    else {
-        return Vec::new();
-    };
-    store.queues.holds(shard, now_ms).await.unwrap_or_default()
+/// `None`: Redis is away, and nobody knows.
+async fn holds_of(store: &Store, queue: &Queue, shard: u16) -> Option<Vec<QueueHold>> {
+    let shard = queue.shards.get(usize::from(shard))?;
+    store.queues.holds(shard, store.clock().now_ms()?).await.ok()
 }

@@ -21,6 +21,9 @@ pub(crate) struct Tail<'a> {
     /// The last try.
     #[serde(rename = "a", default, skip_serializing_if = "Option::is_none")]
     pub(crate) attempt: Option<PackedAttempt<'a>>,
+    /// When the last try ended, as a claim tells it, which tells nothing else of it, ms.
+    #[serde(rename = "e", default, skip_serializing_if = "Option::is_none")]
+    pub(crate) ended_ms: Option<u64>,
     /// Why it is dead, uncertain or decided.
     #[serde(rename = "r", default, skip_serializing_if = "Option::is_none")]
     pub(crate) reason: Option<Cow<'a, str>>,
@@ -131,6 +134,7 @@ impl<'a> Tail<'a> {
             reference: message.reference.as_deref().map(Cow::Borrowed),
             by: Some(by.into()),
             holds: None,
+            ended_ms: None,
         }
     }
 

@@ -20,6 +20,7 @@ use crate::domain::gates::Gates;
 use crate::domain::id::{MessageId, QueueName};
 use crate::domain::inbox::{self, AskedMessage};
 use crate::domain::message::{Details, Origin};
+use crate::domain::trace_context;
 use crate::engine::Pulse;
 use crate::engine::cadence::{self, Next, Pass};
 use crate::failpoint::failpoint;
@@ -213,7 +214,7 @@ async fn draw(
             Ok(mut asked) => {
                 let key = asked.key.clone().unwrap_or_else(|| entry.id.clone());
                 let to = (&**queue, &routing);
-                let span = begin_trace(store, &mut asked.message.details);
+                let span = begin_trace(store, &mut asked.message.details, entry.added_ms());
                 messages.push((entry.given(&key, to, &asked.message.details), {
                     asked.message.details.idempotency_key = Some(key);
                     asked.message
@@ -261,10 +262,11 @@ async fn draw(
     Ok(end)
 }
 
-/// Begins the span of an entry's way in, where its trace is recorded.
-fn begin_trace(store: &Store, details: &mut Details) -> Option<IntakeSpan> {
+/// Begins the span of an entry's way in, where its trace is recorded: it began when the entry was added.
+fn begin_trace(store: &Store, details: &mut Details, added_ms: u64) -> Option<IntakeSpan> {
+    trace_context::drop_invalid(details);
     let tracer = store.metrics().tracer.as_ref()?;
-    tracer.begin_intake(SpanKind::Internal, details, store.clock().now_us()?)
+    tracer.begin_intake(SpanKind::Internal, details, added_ms * 1000)
 }
 
 /// Records it. One that waits in its stream is taken in later, by another span.
@@ -279,7 +281,7 @@ fn end_trace(
     };
     let end = IntakeEnd {
         destination: queue.as_str(),
-        id: Some(accepted.id.to_string()),
+        id: Ok(accepted.id.to_string()),
         is_duplicate: accepted.duplicate,
         is_collapsed: accepted.collapsed,
         at_us: store.clock().now_us().unwrap_or_default(),

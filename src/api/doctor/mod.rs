@@ -15,7 +15,8 @@ use super::problem::Problem;
 use super::query::Query;
 use super::{Door, Shared};
 use crate::domain::doctor::store::{IntakeRefusal, StoreFacts, away, of_intake, of_store};
-use crate::domain::doctor::{About, Finding, nodes, not_checked, of_reload};
+use crate::domain::doctor::{About, Finding, nodes, not_checked, of_reload, of_traces};
+use crate::telemetry::Tracer;
 use crate::wire::doctor::DoctorAnswer;
 
 /// `?about=`: only what keeps new messages out.
@@ -67,6 +68,8 @@ async fn of_all(door: &Door, caller: &Caller, facts: &StoreFacts) -> Vec<Finding
     let mut findings = of_store(facts);
     let refused = door.state.reload.refused();
     findings.extend(refused.map(|refused| of_reload(&refused, caller.reaches_all())));
+    let traces = door.store().metrics().tracer.as_ref().and_then(Tracer::trouble);
+    findings.extend(traces.map(|why| of_traces(&why)));
     // A full disk ends the writing alone.
     if !facts.is_up && !matches!(facts.refusal, Some(IntakeRefusal::Full(_))) {
         return findings;

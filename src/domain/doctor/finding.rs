@@ -72,6 +72,8 @@ finding_codes! {
     Draining = "draining";
     /// The last reload was refused.
     ReloadFailed = "reload-failed", "TidegateReloadFailed";
+    /// The collector does not take all traces.
+    TracesLost = "traces-lost", "TidegateTracesLost";
     /// The data in Redis was deleted or replaced.
     StoreErased = "store-erased", "TidegateStoreErased";
     /// The durability is lower than on disk.

@@ -10,11 +10,13 @@ pub mod nodes;
 pub mod queue;
 mod reload;
 pub mod store;
+mod traces;
 pub mod ways_in;
 
 pub use self::certificate::of_certificate;
 pub use self::finding::{About, Finding, FindingCode, Weight};
 pub use self::reload::{RefusedReload, of_reload};
+pub use self::traces::of_traces;
 
 /// What could not be looked at is unknown, and said so.
 #[must_use]

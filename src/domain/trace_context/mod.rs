@@ -194,6 +194,19 @@ impl TraceHeaders {
     }
 }
 
+/// Removes what a message's own headers have of a trace context that the standard does not allow: it asks to ignore that.
+pub fn drop_invalid(details: &mut Details) {
+    let Some(parent) = value_of(&details.headers, TRACEPARENT) else { return };
+    let is_parent = parent.parse::<TraceParent>().is_ok();
+    let state = value_of(&details.headers, TRACESTATE);
+    let is_state = state.is_none_or(|state| state_of([state]).is_some());
+    if !is_parent || !is_state {
+        details.headers.retain(|(name, _)| {
+            (is_parent || name != TRACEPARENT) && (is_parent && is_state || name != TRACESTATE)
+        });
+    }
+}
+
 /// The headers of a trace context among those of a message.
 #[must_use]
 pub fn among(headers: &[(String, String)]) -> Vec<(String, String)> {

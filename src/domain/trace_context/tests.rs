@@ -134,3 +134,25 @@ fn a_context_for_which_there_is_no_room_is_left_out() {
     assert!(name_span(&mut large, span));
     assert_eq!(large.headers.len(), 8);
 }
+
+#[test]
+fn what_the_standard_does_not_allow_is_left_out_of_a_messages_own_headers() {
+    let with = |parent: Option<&str>, state: Option<&str>| Details {
+        headers: [("x-own", Some("stays")), (TRACEPARENT, parent), (TRACESTATE, state)]
+            .into_iter()
+            .filter_map(|(name, value)| Some((name.to_owned(), value?.to_owned())))
+            .collect(),
+        ..Details::default()
+    };
+    for (parent, state, left) in [
+        (Some(GOOD), Some("shop=1"), with(Some(GOOD), Some("shop=1"))),
+        (Some(GOOD), Some("=,=!"), with(Some(GOOD), None)),
+        (Some("hello"), Some("shop=1"), with(None, None)),
+        (Some("hello"), None, with(None, None)),
+        (None, None, with(None, None)),
+    ] {
+        let mut details = with(parent, state);
+        drop_invalid(&mut details);
+        assert_eq!(details, left, "{parent:?} {state:?}");
+    }
+}

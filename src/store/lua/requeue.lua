@@ -1,6 +1,6 @@
 #!lua flags=allow-oom
 -- requeue: dead, uncertain, expired or cancelled → ready; attempts start over.
--- include: rows waiting weight collapse/steps
+-- include: rows waiting weight collapse/steps history
 --
 -- args: cutoff_ms:number? ulid...
 -- cutoff_ms: only what stands there since this moment or longer; none: all.
@@ -20,6 +20,14 @@ local function is_young(ulid, s)
   return since_ms > cutoff_ms
 end
 
+-- The attempt that a final message ended with is kept among those before it, unless it stands there already.
+local tried, lines = {}, {}
+local function keep_attempt(ulid, s)
+  local start = string.match(s.tail, '"a":{("n":%d+,"s":%d+,)')
+  if not start or string.find(rc('HGET', K.history, ulid) or '', start, 1, true) then return end
+  tried[#tried + 1], lines[#lines + 1] = ulid, s.tail
+end
+
 local ready_before, added = ready_length(), false
 for i, ulid in ipairs(ulids) do
   local s = states[i]
@@ -31,6 +39,7 @@ for i, ulid in ipairs(ulids) do
   elseif s.fields ~= '' and collapse.has_newer(ulid, s) then code = 8
   else
     weigh_out(ulid, s)
+    keep_attempt(ulid, s)
     gather('ZREM', LEAVES[before], ulid)
     if before == 'U' then gather('ZREM', K.probes, ulid) end
     s.state, s.due, s.attempts, s.rescues, s.first, s.paused = 'w', now_ms, 0, 0, 0, 0
@@ -47,6 +56,7 @@ for i, ulid in ipairs(ulids) do
   end
   REPLY_ROW { code = code, before = before }
 end
+if #tried > 0 then remember(tried, lines) end
 flush()
 wake(nil, nil, ready_before, added)
 return reply

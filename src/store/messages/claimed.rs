@@ -49,6 +49,8 @@ pub struct Claimed {
     pub paused_at_first_ms: u64,
     /// When this attempt was due, ms.
     pub due_ms: u64,
+    /// When the attempt before it ended, ms; `None`: there was none, or nobody knows.
+    pub previous_end_ms: Option<u64>,
     /// When it expires, ms.
     pub expires_ms: Option<u64>,
     /// Headers, content type and the rest.
@@ -238,6 +240,7 @@ impl Messages {
             first_attempt_ms: entry.first_attempt_ms,
             paused_at_first_ms: entry.paused_at_first_ms,
             due_ms: entry.due_ms,
+            previous_end_ms: entry.tail.ended_ms,
             expires_ms: (entry.expires_ms > 0).then_some(entry.expires_ms),
             details: record.details,
             payload: record.payload.unwrap_or_default(),

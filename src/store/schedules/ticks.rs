@@ -198,7 +198,7 @@ impl Schedules {
         let (Some(span), Some(tracer)) = (span, &self.wire.metrics().tracer) else { return };
         let end = IntakeEnd {
             destination: id.queue.as_str(),
-            id: Some(id.to_string()),
+            id: Ok(id.to_string()),
             is_duplicate: false,
             is_collapsed: false,
             at_us: self.wire.clock.now_us().unwrap_or_default(),

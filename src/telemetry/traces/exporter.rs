@@ -1,11 +1,9 @@
 //! Sends finished spans to the collector, many at once.
 //!
-//! Owns when they are sent and sent again, how long a stop waits for them, and that trouble is said once when it begins and once
-//! when it is over. Nothing here holds a message up: what the queue of spans cannot take is lost.
+//! Owns when they are sent and sent again, and how long a stop waits for them. Nothing here holds a message up: what the queue of spans cannot take is lost.
 
 use std::time::Duration;
 
-use prometheus_client::metrics::counter::Counter;
 use tokio::sync::mpsc;
 use tokio::time::{Instant, sleep_until, timeout};
 use tokio_util::sync::CancellationToken;
@@ -14,6 +12,7 @@ use url::Url;
 use super::collector::{Collector, NotTaken};
 use super::otlp::{self, TraceSource};
 use super::span::FinishedSpan;
+use super::trouble::{CollectorHealth, Sent};
 
 /// Spans of one request: at most so many.
 const TOGETHER_MAX: usize = 512;
@@ -30,20 +29,16 @@ const FLUSH_MAX: Duration = Duration::from_secs(3);
 pub struct TraceExporter {
     collector: Collector,
     spans: mpsc::Receiver<FinishedSpan>,
-    lost: Counter,
-    trouble: Option<ExportTrouble>,
-}
-
-/// Since when the collector takes nothing.
-#[derive(Debug)]
-struct ExportTrouble {
-    since: Instant,
-    lost_before: u64,
+    health: CollectorHealth,
 }
 
 impl TraceExporter {
-    pub(super) fn new(url: &Url, spans: mpsc::Receiver<FinishedSpan>, lost: Counter) -> Self {
-        Self { collector: Collector::new(url), spans, lost, trouble: None }
+    pub(super) fn new(
+        url: &Url,
+        spans: mpsc::Receiver<FinishedSpan>,
+        health: CollectorHealth,
+    ) -> Self {
+        Self { collector: Collector::new(url), spans, health }
     }
 
     /// The loop; once `stop` fires it sends what there is within [`FLUSH_MAX`], and ends.
@@ -73,9 +68,13 @@ impl TraceExporter {
         let mut until = None;
         while gathered.len() < TOGETHER_MAX {
             let room = TOGETHER_MAX - gathered.len();
+            let calm_at = self.health.calm_at();
             tokio::select! {
                 () = stop.cancelled() => return false,
                 () = sleep_until(until.unwrap_or_else(Instant::now)), if until.is_some() => break,
+                () = sleep_until(calm_at.unwrap_or_else(Instant::now)), if calm_at.is_some() => {
+                    self.health.note(Sent::Whole, Instant::now());
+                }
                 count = self.spans.recv_many(gathered, room) => {
                     if count == 0 {
                         return false;
@@ -105,47 +104,24 @@ impl TraceExporter {
             answer = sent => answer,
             () = stopped => return false,
         };
-        match answer {
-            Ok(answer) => {
-                let refused = otlp::refused(&answer);
-                if let Some((count, _)) = &refused {
-                    self.lost.inc_by(*count);
+        let refused;
+        let (sent, is_done) = match &answer {
+            Ok(answer) => match otlp::refused(answer) {
+                None => (Sent::Whole, true),
+                Some((count, why)) => {
+                    self.health.lose(count);
+                    refused = format!("{count} of {} spans: {why}", spans.len());
+                    (Sent::Refused(&refused), true)
                 }
-                match refused {
-                    Some((count, why)) => self.fails(&format!("{count} spans are refused: {why}")),
-                    None => self.succeeds(),
-                }
-                true
-            }
+            },
             Err(NotTaken::ForGood(why)) => {
-                self.lost.inc_by(spans.len() as u64);
-                self.fails(&why);
-                true
+                self.health.lose(spans.len() as u64);
+                (Sent::Refused(why), true)
             }
-            Err(NotTaken::ForNow(why)) => {
-                self.fails(&why);
-                false
-            }
-        }
-    }
-
-    fn fails(&mut self, why: &str) {
-        if self.trouble.is_none() {
-            let lost_before = self.lost.get();
-            self.trouble = Some(ExportTrouble { since: Instant::now(), lost_before });
-            tracing::warn!(
-                error = why,
-                "the collector of telemetry.otlp takes no traces; messages go on, and spans beyond {} are lost",
-                super::WAITING_MAX
-            );
-        }
-    }
-
-    fn succeeds(&mut self) {
-        if let Some(ExportTrouble { since, lost_before }) = self.trouble.take() {
-            let lost = self.lost.get() - lost_before;
-            tracing::info!(lasted = ?since.elapsed(), lost, "the collector of telemetry.otlp takes traces again");
-        }
+            Err(NotTaken::ForNow(why)) => (Sent::Later(why), false),
+        };
+        self.health.note(sent, Instant::now());
+        is_done
     }
 
     /// The last spans, as far as they can be sent in time.
@@ -164,7 +140,7 @@ impl TraceExporter {
             let left = until.saturating_duration_since(Instant::now());
             let count = gathered.len() + self.spans.len();
             if !timeout(left, self.export(source, &gathered, None)).await.unwrap_or(false) {
-                self.lost.inc_by(count as u64);
+                self.health.lose(count as u64);
                 tracing::warn!(spans = count, "the last traces could not be sent");
                 return;
             }

@@ -22,8 +22,8 @@ pub struct IntakeSpan {
 pub struct IntakeEnd<'a> {
     /// The queue or the topic.
     pub destination: &'a str,
-    /// The id of the message or of the event; `None`: it was not taken in.
-    pub id: Option<String>,
+    /// The id of the message or of the event; or why it was not taken in, as the code of a problem.
+    pub id: Result<String, &'a str>,
     /// Whether it had been taken in before, by its idempotency key.
     pub is_duplicate: bool,
     /// Whether it took the place of a waiting one, by its collapse key.
@@ -56,16 +56,16 @@ impl Tracer {
     /// Records what became of it.
     pub fn end_intake(&self, span: IntakeSpan, end: IntakeEnd<'_>) {
         let IntakeSpan { own, parent, kind, start_us } = span;
-        let times = (start_us, end.at_us);
-        let is_refused = end.id.is_none();
+        // In whole milliseconds, as the moments of the message are: nothing below it begins before it.
+        let times = (start_us / 1000 * 1000, end.at_us);
+        let (id, refused) = (end.id.as_ref().ok().cloned(), end.id.err());
         let recorded = FinishedSpan::new("intake", kind, end.destination, (own, parent), times)
-            .with_some("messaging.message.id", end.id)
+            .with_some("messaging.message.id", id)
             .with_some("tidegate.duplicate", end.is_duplicate.then_some(true))
             .with_some("tidegate.collapsed", end.is_collapsed.then_some(true));
-        self.record(if is_refused {
-            recorded.failed("not_taken_in", String::new())
-        } else {
-            recorded
+        self.record(match refused {
+            Some(code) => recorded.failed(code, "it was not taken in".to_owned()),
+            None => recorded,
         });
     }
 }

@@ -9,6 +9,9 @@ mod exporter;
 mod intake;
 mod otlp;
 mod span;
+mod trouble;
+
+use std::sync::Arc;
 
 use prometheus_client::metrics::counter::Counter;
 use tokio::sync::mpsc;
@@ -17,6 +20,7 @@ pub use exporter::TraceExporter;
 pub use intake::{IntakeEnd, IntakeSpan};
 pub use otlp::TraceSource;
 pub use span::{FinishedSpan, SpanKind, SpanValue};
+use trouble::{CollectorHealth, SharedTrouble};
 
 use crate::config::TelemetrySettings;
 use crate::domain::trace_context::{SpanId, TraceParent};
@@ -30,6 +34,7 @@ pub struct Tracer {
     spans: mpsc::Sender<FinishedSpan>,
     sample: f64,
     lost: Counter,
+    trouble: SharedTrouble,
 }
 
 impl Tracer {
@@ -39,8 +44,10 @@ impl Tracer {
     pub fn of(settings: &TelemetrySettings, lost: &Counter) -> Option<(Self, TraceExporter)> {
         let url = settings.otlp.as_ref()?;
         let (spans, finished) = mpsc::channel(WAITING_MAX);
-        let exporter = TraceExporter::new(url, finished, lost.clone());
-        Some((Self { spans, sample: settings.sample, lost: lost.clone() }, exporter))
+        let trouble = SharedTrouble::default();
+        let health = CollectorHealth::new(lost.clone(), Arc::clone(&trouble));
+        let exporter = TraceExporter::new(url, finished, health);
+        Some((Self { spans, sample: settings.sample, lost: lost.clone(), trouble }, exporter))
     }
 
     /// The first span of a trace that begins here; `None`: of this one nothing is recorded, by `telemetry.sample`.
@@ -58,6 +65,12 @@ impl Tracer {
         if self.spans.try_send(span).is_err() {
             self.lost.inc();
         }
+    }
+
+    /// Why spans are lost, or wait for a collector that does not take them; `None`: all is well.
+    #[must_use]
+    pub fn trouble(&self) -> Option<String> {
+        self.trouble.lock().clone()
     }
 
     /// Counts spans that could not be finished.

@@ -56,6 +56,20 @@ async fn a_message_that_leaves_at_once_has_none() {
 }
 
 #[tokio::test]
+async fn the_time_in_which_it_was_dead_counts_as_retry() {
+    let scene = Scene::start("").await;
+    scene.downstream.once(Answer::status(422));
+    let id = scene.send(1).await;
+    assert_eq!(scene.daemon.wait_final(&id).await["state"], "dead");
+    tokio::time::sleep(Duration::from_millis(1500)).await;
+    scene.step(&id, "requeue", &json!({})).await;
+    let message = scene.daemon.wait_final(&id).await;
+    assert_part(&message, "retry", 1500);
+    // How late the attempt began that ended it the first time is not known any more.
+    assert!(part(&message, "due") < 1000, "{message}");
+}
+
+#[tokio::test]
 async fn due_pause_and_turn_are_told_apart() {
     let scene = Scene::start("").await;
     let path = format!("/v1/queues/{QUEUE}");

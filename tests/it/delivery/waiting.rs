@@ -132,6 +132,25 @@ async fn a_dead_message_is_requeued_and_starts_over() {
 }
 
 #[tokio::test]
+async fn the_attempts_before_a_requeue_are_still_shown() {
+    let scene = Scene::start("retry = { initial = \"1ms\", max_attempts = 2 }").await;
+    for status in [503, 503, 400] {
+        scene.downstream.once(Answer::status(status));
+    }
+    let id = scene.send(1).await;
+    for _ in 0..2 {
+        assert_eq!(scene.daemon.wait_final(&id).await["state"], "dead");
+        scene.step(&id, "requeue", &json!({})).await;
+    }
+    assert_eq!(scene.daemon.wait_final(&id).await["state"], "delivered");
+    let shown = scene.daemon.get(&format!("/v1/messages/{id}/attempts")).await.expect(200).json();
+    let shown: Vec<_> = shown["attempts"].as_array().expect("a list").iter().collect();
+    let of = |name: &str| shown.iter().map(|it| it[name].as_u64()).collect::<Vec<_>>();
+    assert_eq!(of("status_code"), [503, 503, 400, 200].map(Some), "{shown:?}");
+    assert_eq!(of("attempt"), [1, 2, 1, 1].map(Some), "{shown:?}");
+}
+
+#[tokio::test]
 async fn what_is_due_later_can_be_run_now() {
     let scene = Scene::start("").await;
     let id = scene.daemon.send(QUEUE, &json!({ "payload": 1, "delay": "1h" })).await;

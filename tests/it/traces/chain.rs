@@ -75,6 +75,35 @@ async fn a_restart_between_intake_and_attempt_goes_on_with_the_trace() {
 }
 
 #[tokio::test]
+async fn the_waits_of_a_message_do_not_overlap() {
+    let it = Traced::start("retry.max_attempts = 1", 0.0).await;
+    it.downstream.once(Answer::status(429).header("retry-after", "1"));
+    it.downstream.once(Answer::status(422));
+    let id = send(&it.daemon, &message("a"), &[("traceparent", &parent("01"))]).await;
+    it.daemon.wait_final(&id).await;
+    tokio::time::sleep(std::time::Duration::from_millis(500)).await;
+    it.daemon.post(&format!("/v1/messages/{id}/requeue"), &json!({})).await.expect(200);
+    it.daemon.wait_final(&id).await;
+    let spans = it.collector.trace(TRACE, 7).await;
+    let mut own: Vec<_> = spans.iter().filter(|span| !span.name.starts_with("intake")).collect();
+    own.sort_by_key(|span| (span.start_us, span.end_us));
+    let names: Vec<_> = own.iter().map(|span| span.name.as_str()).collect();
+    assert_eq!(names, ["wait jobs", "attempt jobs"].repeat(3));
+    for pair in own.windows(2) {
+        assert!(pair[0].end_us <= pair[1].start_us, "{spans:#?}");
+    }
+    let intake = named(&spans, "intake jobs");
+    assert!(own.iter().all(|span| span.start_us >= intake.start_us), "{spans:#?}");
+    // After the gate that the throttle shut, and after the time in which it was dead.
+    let throttled: u64 =
+        own[2].attribute("tidegate.waited.throttled_ms").parse().expect("throttled");
+    assert!(throttled >= 900, "{throttled}");
+    assert!(own[4].start_us >= own[3].end_us + 500_000, "{spans:#?}");
+    // What nobody asked for is not told as something else.
+    assert!(!own[0].attributes.contains_key("tidegate.waited.turn_ms"), "{:?}", own[0]);
+}
+
+#[tokio::test]
 async fn a_stop_sends_the_last_spans() {
     let mut it = Traced::start("", 0.0).await;
     let id = send(&it.daemon, &message("a"), &[("traceparent", &parent("01"))]).await;

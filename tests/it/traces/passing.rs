@@ -35,7 +35,7 @@ async fn without_a_collector_the_context_is_passed_on_as_it_came() {
         ["none", "none"],
         ["none", "none"],
         [&*parent("01"), "none"],
-        ["mine", "none"],
+        [&*parent("01"), "shop=1"],
         ["none", "none"],
     ];
     assert_eq!(seen, expected);

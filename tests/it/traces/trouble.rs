@@ -11,8 +11,7 @@ use crate::support::{
     Answer, Collector, Daemon, Downstream, QUEUE, RedisServer, eventually, queue_toml,
 };
 
-const BEGINS: &str = "takes no traces";
-const ENDS: &str = "takes traces again";
+const ENDS: &str = "takes all traces again";
 
 /// Sends so many messages, and waits until `delivered` are, with those before.
 async fn send_some(daemon: &Daemon, count: usize, delivered: u64) {
@@ -32,7 +31,7 @@ async fn a_collector_that_is_not_there_is_told_once_and_gets_its_spans_later() {
     let lines = format!("[telemetry]\notlp = \"http://127.0.0.1:{port}\"\n");
     let daemon = Daemon::start(&redis, queue_toml(QUEUE, &downstream, "") + &lines).await;
     send_some(&daemon, 20, 20).await;
-    eventually("it is said", async || daemon.log().contains(BEGINS)).await;
+    eventually("it is said", async || daemon.log().contains("takes no traces now")).await;
     send_some(&daemon, 5, 25).await;
     let dropping = TcpListener::bind(("127.0.0.1", port)).await.expect("the port is free");
     for _ in 0..2 {
@@ -41,7 +40,7 @@ async fn a_collector_that_is_not_there_is_told_once_and_gets_its_spans_later() {
         drop(tried.expect("it is tried again").expect("a connection"));
     }
     drop(dropping);
-    assert_eq!(daemon.log().matches(BEGINS).count(), 1, "it is said once");
+    assert_eq!(daemon.log().matches("takes no traces now").count(), 1, "it is said once");
     let collector = Collector::start_at(port).await;
     eventually("its end is said", async || daemon.log().contains(ENDS)).await;
     collector.trace(TRACE, 75).await;
@@ -60,10 +59,26 @@ async fn a_collector_that_refuses_is_told_once_and_what_it_lost_is_counted() {
         it.daemon.get("/metrics").await.text().contains("tidegate_trace_spans_lost_total 9\n")
     })
     .await;
+    let codes = async || {
+        let found = it.daemon.get("/v1/doctor").await.expect(200).json();
+        let found = found["findings"].as_array().expect("findings").clone();
+        found
+            .iter()
+            .map(|it| it["code"].as_str().unwrap_or_default().to_owned())
+            .collect::<Vec<_>>()
+    };
+    assert_eq!(codes().await, ["traces-lost"]);
     it.collector.server.always(Answer::ok());
     send_some(&it.daemon, 4, 7).await;
     eventually("its end is said", async || it.daemon.log().contains(ENDS)).await;
-    assert_eq!(it.daemon.log().matches(BEGINS).count(), 1);
+    assert_eq!(it.daemon.log().matches("refuses spans, which are lost").count(), 1);
+    let end = it.daemon.log();
+    let end = end.lines().find(|line| line.contains(ENDS)).expect("its end");
+    assert!(
+        end.contains("lost=9") || end.contains("\"lost\":9"),
+        "the first ones count too: {end}"
+    );
+    assert!(codes().await.is_empty());
 }
 
 #[tokio::test]

@@ -70,8 +70,12 @@ local function claimed_header(raw)
   if not before or #raw == before then return raw end
   local header = string.sub(raw, 1, before)
   local is_whole = string.byte(raw, before + 1) == 123 and string.byte(raw, -1) == 125
-  if is_whole and not string.find(raw, IN_DOUBT, before + 1, true) then return header end
-  return header .. '{' .. IN_DOUBT .. '}'
+  local ended_ms = string.match(raw, '"a":{"n":%d+,"s":%d+,"e":(%d+)', before + 1)
+  local ended = ended_ms and '"e":' .. ended_ms
+  if is_whole and not string.find(raw, IN_DOUBT, before + 1, true) then
+    return ended and header .. '{' .. ended .. '}' or header
+  end
+  return header .. '{' .. IN_DOUBT .. (ended and ',' .. ended or '') .. '}'
 end
 
 -- Whether a message was claimed alone, as a suspect.

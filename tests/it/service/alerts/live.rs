@@ -13,7 +13,8 @@ use super::PROVOKED;
 use crate::support::prometheus::Prometheus;
 use crate::support::redis::RedisOptions;
 use crate::support::{
-    Answer, Cluster, Daemon, Downstream, Gate, QUEUE, RedisServer, Scene, eventually, queue_toml,
+    Answer, Cluster, Collector, Daemon, Downstream, Gate, QUEUE, RedisServer, Scene, eventually,
+    queue_toml,
 };
 
 /// How many evaluations show that a rule is quiet.
@@ -310,6 +311,25 @@ async fn a_refused_reload_is_reported_until_one_succeeds() {
 
     scene.daemon.sighup(&queue_toml(QUEUE, &scene.downstream, "concurrency = 1"));
     prometheus.ends("TidegateReloadFailed").await;
+}
+
+#[tokio::test]
+#[ignore = "needs prometheus: make test-all"]
+async fn spans_that_no_collector_takes_are_reported() {
+    let (redis, downstream) = tokio::join!(RedisServer::start(), Downstream::start());
+    let collector = Collector::start().await;
+    collector.server.always(Answer::status(400));
+    let config = queue_toml(QUEUE, &downstream, "") + &collector.toml(1.0);
+    let daemon = Daemon::start(&redis, config).await;
+    let prometheus = Prometheus::watching(&daemon).await;
+    let send = async || loop {
+        daemon.send(QUEUE, &json!({ "payload": 1 })).await;
+        tokio::time::sleep(std::time::Duration::from_millis(100)).await;
+    };
+    tokio::select! {
+        () = send() => {}
+        () = only(&prometheus, &["TidegateTracesLost"]) => {}
+    }
 }
 
 #[tokio::test]

@@ -16,7 +16,7 @@ use crate::support::redis::RedisOptions;
 use crate::support::{Answer, Daemon, Downstream, queue_toml};
 
 /// Provoked in `live`.
-const PROVOKED: [&str; 26] = [
+const PROVOKED: [&str; 27] = [
     "TidegateBacklogFull",
     "TidegateCallbacksFail",
     "TidegateClockAlarm",
@@ -42,6 +42,7 @@ const PROVOKED: [&str; 26] = [
     "TidegateStoreFull",
     "TidegateStoreUnfit",
     "TidegateTopicIncomplete",
+    "TidegateTracesLost",
     "TidegateUncertain",
 ];
 
