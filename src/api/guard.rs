@@ -14,7 +14,7 @@ use axum::response::{IntoResponse as _, Response};
 use futures_util::FutureExt as _;
 use http_body::Body as _;
 
-use super::problem::{Code, Problem, ToReader};
+use super::problem::{Code, ForReader, Problem};
 use super::{Door, actions, auth, leftover, loopback, request_head, url_token};
 use crate::config::Scope;
 
@@ -46,8 +46,8 @@ pub(super) async fn guard(
     {
         leftover.drain().await;
     }
-    if let Some(to_reader) = response.extensions_mut().remove::<ToReader>().filter(|_| reads) {
-        response = to_reader.problem().into_response();
+    if let Some(for_reader) = response.extensions_mut().remove::<ForReader>().filter(|_| reads) {
+        response = for_reader.problem().into_response();
     }
     let headers = response.headers_mut();
     headers.insert(request_head::REQUEST_ID, id);

@@ -75,14 +75,14 @@ struct Extra {
     state: Option<&'static str>,
     id: Option<String>,
     batch: Option<BatchAnswer>,
-    to_reader: Option<String>,
+    for_reader: Option<String>,
 }
 
 /// What is said in place of a problem's detail where a request only reads, so that nothing can have been done.
 #[derive(Debug, Clone)]
-pub(super) struct ToReader(String);
+pub(super) struct ForReader(String);
 
-impl ToReader {
+impl ForReader {
     /// The problem for a request that only reads.
     pub(super) fn problem(self) -> Problem {
         Problem::store_unavailable(self.0)
@@ -197,8 +197,8 @@ impl Problem {
     }
 
     /// Says this where a request only reads.
-    fn to_reader(mut self, detail: String) -> Self {
-        self.extra.get_or_insert_default().to_reader = Some(detail);
+    fn for_reader(mut self, detail: String) -> Self {
+        self.extra.get_or_insert_default().for_reader = Some(detail);
         self
     }
 
@@ -243,8 +243,8 @@ impl IntoResponse for Problem {
     fn into_response(self) -> Response {
         let json = serde_json::to_vec(&self.view()).unwrap_or_default();
         let mut response = (status_and_title(self.code).0, json).into_response();
-        if let Some(to_reader) = self.extra.and_then(|extra| extra.to_reader) {
-            response.extensions_mut().insert(ToReader(to_reader));
+        if let Some(for_reader) = self.extra.and_then(|extra| extra.for_reader) {
+            response.extensions_mut().insert(ForReader(for_reader));
         }
         let headers = response.headers_mut();
         let kind = HeaderValue::from_static("application/problem+json");
@@ -265,7 +265,7 @@ impl From<StoreError> for Problem {
         match error {
             StoreError::Unavailable(_) | StoreError::Denied(_) | StoreError::NotDurable(_) => {
                 Self::store_unavailable(format!("{error}; it is unknown whether this was done"))
-                    .to_reader(format!("{error}; try again"))
+                    .for_reader(format!("{error}; try again"))
             }
             StoreError::TimeUnknown => {
                 Self::store_unavailable(format!("{error}; nothing was done, try again"))
