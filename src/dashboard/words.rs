@@ -24,6 +24,11 @@ pub(super) fn grouped(number: u64) -> String {
     text
 }
 
+/// So many of something: `1 key`, `12,400 keys`.
+pub(super) fn counted(number: u64, noun: &str) -> String {
+    format!("{} {noun}{}", grouped(number), if number == 1 { "" } else { "s" })
+}
+
 /// A text as a part of a path or of a query.
 pub(super) fn encoded(text: &str) -> String {
     utf8_percent_encode(text, KEPT).to_string()
@@ -133,6 +138,7 @@ mod tests {
         for (number, text) in [(0, "0"), (999, "999"), (12_400, "12,400"), (1_000_000, "1,000,000")]
         {
             assert_eq!(grouped(number), text);
+            assert_eq!(counted(number, "key"), format!("{text} keys"));
         }
     }
 

@@ -10,7 +10,7 @@ use crate::dashboard::form::FormFields;
 use crate::dashboard::frame::{Frame, html};
 use crate::dashboard::problem_page::ShownProblem;
 use crate::dashboard::visit::Visit;
-use crate::dashboard::words::{encoded, grouped, shell_word};
+use crate::dashboard::words::{counted, encoded, grouped, shell_word};
 use crate::dashboard::zones::Zones;
 use crate::wire::Moment;
 use crate::wire::message::{MessageList, MessageView};
@@ -18,6 +18,8 @@ use crate::wire::queue::QueueList;
 
 /// Messages that one page looks at: as many as one request of the API lists.
 const LOOKED_AT: usize = 1000;
+/// Errors that one page shows.
+const GROUPS_SHOWN_MAX: usize = 50;
 /// Characters of an error that tell it from others; the filter of an operation takes no more.
 const ERROR_CHARS_MAX: usize = 200;
 
@@ -66,6 +68,8 @@ struct DeadPage {
     queue: String,
     path: String,
     groups: Vec<ErrorGroup>,
+    /// Errors of which fewer messages died, and that are not shown; empty: none.
+    others: String,
     looked: String,
     of: String,
     next: Option<String>,
@@ -100,11 +104,23 @@ pub(in crate::dashboard) async fn page(
         None => visit.zones.clone(),
     };
     let (looked, of) = list.as_ref().map_or((0, 0), |list| (list.looked, list.of));
+    let mut groups = list.as_ref().map_or(Vec::new(), |list| gathered(&list.messages));
+    let others = groups.split_off(groups.len().min(GROUPS_SHOWN_MAX));
+    let groups =
+        groups.into_iter().map(|(error, group)| error_group(&chosen, error, group, &zones));
+    let groups: Vec<_> = groups.collect();
     let next = list.as_ref().and_then(|list| list.next_cursor.as_deref());
     Ok(html(&DeadPage {
         frame: visit.frame("Dead letters", "/ui/dead").followed(),
         next: next.map(|cursor| format!("/ui/dead?queue={path}&cursor={}", encoded(cursor))),
-        groups: list.map(|list| groups(&chosen, &list.messages, &zones)).unwrap_or_default(),
+        groups,
+        others: match others.iter().map(|(_, group)| group.count).sum() {
+            0 => String::new(),
+            count => {
+                let errors = counted(others.len() as u64, "further error");
+                format!("{errors}, of {}, of which fewer died", counted(count, "message"))
+            }
+        },
         queues,
         queue: chosen,
         path,
@@ -114,7 +130,7 @@ pub(in crate::dashboard) async fn page(
 }
 
 /// The groups, the largest first.
-fn groups(queue: &str, messages: &[MessageView<'_>], zones: &Zones) -> Vec<ErrorGroup> {
+fn gathered(messages: &[MessageView<'_>]) -> Vec<(String, Gathered)> {
     let mut by_error: BTreeMap<String, Gathered> = BTreeMap::new();
     for message in messages {
         let last = message.last_attempt.as_ref();
@@ -135,7 +151,7 @@ fn groups(queue: &str, messages: &[MessageView<'_>], zones: &Zones) -> Vec<Error
     }
     let mut all: Vec<_> = by_error.into_iter().collect();
     all.sort_by_key(|(_, group)| std::cmp::Reverse(group.count));
-    all.into_iter().map(|(error, group)| error_group(queue, error, group, zones)).collect()
+    all
 }
 
 /// What an operation finds a message by.

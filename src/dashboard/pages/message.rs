@@ -12,7 +12,7 @@ use crate::dashboard::form::FormFields;
 use crate::dashboard::frame::{Frame, html};
 use crate::dashboard::problem_page::ShownProblem;
 use crate::dashboard::visit::Visit;
-use crate::dashboard::words::{dump, encoded, grouped, indented};
+use crate::dashboard::words::{counted, dump, encoded, grouped, indented};
 use crate::dashboard::zones::Zones;
 use crate::domain::human::span;
 use crate::domain::message_step::{MessageStep, legal_steps};
@@ -318,7 +318,7 @@ fn payload(message: &MessageView<'_>, as_dump: bool) -> Option<PayloadShown> {
         text,
         editable,
         kind,
-        bytes: grouped(bytes.len() as u64),
+        bytes: counted(bytes.len() as u64, "byte"),
         is_dump,
         is_text,
         is_cut: bytes.len() > SHOWN_BYTES_MAX,

@@ -8,7 +8,7 @@ use crate::dashboard::charts::meter;
 use crate::dashboard::frame::{Frame, html};
 use crate::dashboard::problem_page::ShownProblem;
 use crate::dashboard::visit::Visit;
-use crate::dashboard::words::{encoded, grouped};
+use crate::dashboard::words::{counted, encoded, grouped, shell_word};
 use crate::dashboard::zones::Zones;
 use crate::domain::operation::Stage;
 use crate::wire::operation::{FilterView, OperationView};
@@ -36,6 +36,8 @@ pub(super) struct OperationShown {
     pub(super) meter: String,
     pub(super) seen: String,
     pub(super) matched: String,
+    /// The same with their name.
+    pub(super) matched_messages: String,
     pub(super) done: String,
     pub(super) skipped: String,
     pub(super) remaining: String,
@@ -63,6 +65,8 @@ struct OperationPage {
     it: OperationShown,
     sample: Vec<SampleRow>,
     command: String,
+    /// What starts the same, not only previews it.
+    twin: String,
 }
 
 pub(in crate::dashboard) async fn page(
@@ -77,6 +81,7 @@ pub(in crate::dashboard) async fn page(
     Ok(html(&OperationPage {
         frame: if it.is_running { frame.followed() } else { frame },
         command: format!("tidegate operation show {}", encoded(&id)),
+        twin: start_command(&view, &it),
         sample,
         it,
     }))
@@ -111,11 +116,26 @@ pub(super) fn shown(view: &OperationView, zones: &Zones) -> OperationShown {
         meter: meter(so_far, of.max(1), &said),
         seen: grouped(view.seen),
         matched: grouped(view.matched),
+        matched_messages: counted(view.matched, "message"),
         done: grouped(view.done),
         skipped: grouped(view.skipped),
         remaining: grouped(view.remaining),
         trouble: view.trouble.clone(),
     }
+}
+
+/// The command that starts this operation, without a preview.
+fn start_command(view: &OperationView, it: &OperationShown) -> String {
+    let words = ["tidegate operation start", &it.action, &shell_word(&it.queue), "--state"];
+    let mut command = format!("{} {}", words.join(" "), it.message_state);
+    let due = view.due_at.map(|at| crate::domain::time::rfc3339(at.0));
+    let options = [("to", view.to.clone()), ("due", due), ("rate", view.rate.clone())];
+    let options = options.into_iter().filter_map(|(name, value)| Some((name, value?)));
+    let filters = it.filters.iter().map(|filter| (filter.name, filter.value.clone()));
+    for (name, value) in filters.chain(options) {
+        command += &format!(" --{} {}", name.replace('_', "-"), shell_word(&value));
+    }
+    if it.filters.is_empty() { command + " --all" } else { command }
 }
 
 fn filters(filter: &FilterView) -> Vec<FilterField> {

@@ -11,7 +11,7 @@ use crate::dashboard::charts::{ChartColumn, columns, meter, minutes};
 use crate::dashboard::frame::{Frame, html};
 use crate::dashboard::problem_page::ShownProblem;
 use crate::dashboard::visit::Visit;
-use crate::dashboard::words::{beginning, encoded, grouped, pace};
+use crate::dashboard::words::{beginning, counted, encoded, grouped, pace};
 use crate::dashboard::zones::Zones;
 use crate::domain::human::span;
 use crate::wire::forecast::{ForecastHourView, ForecastView};
@@ -48,7 +48,8 @@ struct LimitRow {
     used: Option<String>,
     resets: Option<String>,
     next: Option<String>,
-    held_keys: u64,
+    /// How many keys it holds; empty: none.
+    held_keys: String,
 }
 
 /// An override in a line.
@@ -166,7 +167,10 @@ pub(in crate::dashboard) async fn page(
         overrides: overrides(&queue, &zones),
         keys: keys.as_ref().map(key_rows).unwrap_or_default(),
         keys_total: grouped(queue.keys),
-        held_of: grouped(held.messages.len() as u64),
+        held_of: match held.messages.len() as u64 {
+            1 => "the first ready message".to_owned(),
+            count => format!("the first {} ready messages", grouped(count)),
+        },
         held: held_rows(&held),
         history: history.map(|history| history_rows(&history, &zones)).unwrap_or_default(),
         forecast: forecast.map(|forecast| forecast_rows(&forecast, &zones)),
@@ -217,7 +221,10 @@ fn limit_row(limit: &LimitView, zones: &Zones) -> LimitRow {
         used: said,
         resets: limit.resets_at.map(|at| zones.brief(at)),
         next: limit.next_at.map(|at| zones.brief(at)),
-        held_keys: limit.held_keys,
+        held_keys: match limit.held_keys {
+            0 => String::new(),
+            count => counted(count, "key"),
+        },
     }
 }
 
