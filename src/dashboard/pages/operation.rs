@@ -126,16 +126,21 @@ pub(super) fn shown(view: &OperationView, zones: &Zones) -> OperationShown {
 
 /// The command that starts this operation, without a preview.
 fn start_command(view: &OperationView, it: &OperationShown) -> String {
-    let words = ["tidegate operation start", &it.action, &shell_word(&it.queue), "--state"];
-    let mut command = format!("{} {}", words.join(" "), it.message_state);
     let due = view.due_at.map(|at| crate::domain::time::rfc3339(at.0));
     let options = [("to", view.to.clone()), ("due", due), ("rate", view.rate.clone())];
     let options = options.into_iter().filter_map(|(name, value)| Some((name, value?)));
     let filters = it.filters.iter().map(|filter| (filter.name, filter.value.clone()));
-    for (name, value) in filters.chain(options) {
-        command += &format!(" --{} {}", name.replace('_', "-"), shell_word(&value));
-    }
-    if it.filters.is_empty() { command + " --all" } else { command }
+    let mut words = vec![
+        format!("tidegate operation start {} {}", it.action, shell_word(&it.queue)),
+        format!("--state {}", it.message_state),
+    ];
+    words.extend(
+        filters
+            .chain(options)
+            .map(|(name, value)| format!("--{} {}", name.replace('_', "-"), shell_word(&value))),
+    );
+    words.extend(it.filters.is_empty().then(|| "--all".to_owned()));
+    words.join(" ")
 }
 
 fn filters(filter: &FilterView) -> Vec<FilterField> {
