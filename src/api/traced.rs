@@ -72,8 +72,8 @@ impl<'a> RequestTrace<'a> {
         self.ended(span, queue, came);
     }
 
-    /// The same of what is not a message of one queue: its id or why it has none, whether it had been taken in before, and whether it took the
-    /// place of another.
+    /// The same of what is not a message of one queue: its id or why it has none, whether it had been taken in before, and whether
+    /// it took the place of another.
     pub(super) fn ended(
         &self,
         span: Option<IntakeSpan>,

@@ -1,6 +1,7 @@
 //! Sends finished spans to the collector, many at once.
 //!
-//! Owns when they are sent and sent again, and how long a stop waits for them. Nothing here holds a message up: what the queue of spans cannot take is lost.
+//! Owns when they are sent and sent again, and how long a stop waits for them. Nothing here holds a message up: what the queue of
+//! spans cannot take is lost.
 
 use std::time::Duration;
 
