@@ -90,6 +90,7 @@ use std::sync::Arc;
 
 use tokio_util::sync::CancellationToken;
 
+pub use doctor::IdleTime;
 pub use page_guard::{Holder, PageGuard};
 pub use reload::LastReload;
 pub use router::router;

@@ -10,8 +10,8 @@ use std::sync::Arc;
 
 use arc_swap::ArcSwap;
 use axum::Router;
-use axum::http::Request;
-use axum::response::Response;
+use axum::http::{HeaderMap, HeaderValue, Request, StatusCode, header};
+use axum::response::{Html, IntoResponse as _, Response};
 use axum::routing::future::RouteFuture;
 use axum::routing::get;
 use hyper::body::Incoming;
@@ -21,6 +21,9 @@ use tower_service::Service as _;
 use super::peer::Peer;
 use super::problem::Problem;
 use super::{doctor, health};
+
+/// After so many seconds a browser asks again.
+const REFRESH_S: u32 = 3;
 
 /// Who answers what comes in; every connection asks it anew for each request. Cheap to clone.
 #[derive(Debug, Clone)]
@@ -76,8 +79,31 @@ fn waiting_router(why: Arc<ArcSwap<String>>) -> Router {
                 async move { doctor::while_waiting(&why) }
             }),
         )
-        .fallback(move || {
+        .fallback(move |headers: HeaderMap| {
             let why = why.load_full();
-            async move { Problem::store_unavailable(why.as_str()) }
+            async move {
+                if wants_a_page(&headers) {
+                    return waiting_page(&why);
+                }
+                Problem::store_unavailable(why.as_str()).into_response()
+            }
         })
+}
+
+fn wants_a_page(headers: &HeaderMap) -> bool {
+    let accepted = headers.get(header::ACCEPT).and_then(|value| value.to_str().ok());
+    accepted.is_some_and(|accepted| accepted.contains("text/html"))
+}
+
+/// For a browser: the dashboard is not there yet. It asks again by itself.
+fn waiting_page(why: &str) -> Response {
+    let why = why.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;");
+    let text = format!(
+        "<!doctype html><html lang=\"en\"><meta charset=\"utf-8\"><meta name=\"viewport\" content=\"width=device-width\">\
+         <title>Tidegate waits for Redis</title><h1>Tidegate waits for Redis</h1><p>{why}</p>\
+         <p>This page is loaded again every {REFRESH_S} seconds.</p></html>"
+    );
+    let refresh = (header::REFRESH, HeaderValue::from(REFRESH_S));
+    let policy = (header::CONTENT_SECURITY_POLICY, HeaderValue::from_static("default-src 'none'"));
+    (StatusCode::SERVICE_UNAVAILABLE, [refresh, policy], Html(text)).into_response()
 }

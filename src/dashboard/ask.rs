@@ -3,6 +3,8 @@
 //! Owns the request that a page makes of it: the same route, token and host that a program on the outside would use, so
 //! that the API's own checks hold. Refuses to know what is asked.
 
+use std::sync::atomic::Ordering;
+
 use axum::body::{Body, to_bytes};
 use axum::http::{HeaderValue, Method, Request, StatusCode, header};
 use axum::response::Response;
@@ -11,6 +13,7 @@ use tower_service::Service as _;
 
 use super::problem_page::{ShownProblem, problem};
 use super::visit::Visit;
+use crate::api::IdleTime;
 use crate::wire::problem::{ProblemCode, ProblemView};
 use crate::wire::receipt::RECEIPT_TYPE;
 
@@ -85,6 +88,10 @@ impl Visit {
             Err(never) => match never {},
         };
         let (head, body) = response.into_parts();
+        if let Some(IdleTime(idle)) = head.extensions.get() {
+            let idle_ms = u64::try_from(idle.as_millis()).unwrap_or_default();
+            self.idle.0.fetch_add(idle_ms, Ordering::Relaxed);
+        }
         let Ok(bytes) = to_bytes(body, ANSWER_BYTES_MAX).await else {
             return Err(self.broken(format!("the answer to {path} broke off")));
         };

@@ -6,6 +6,7 @@
 use std::collections::HashMap;
 use std::convert::Infallible;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use axum::Router;
@@ -22,11 +23,13 @@ use tower_service::Service as _;
 
 use super::form::FormFields;
 use super::state::Dashboard;
-use super::visit::Visit;
+use super::visit::{IdleMeter, Visit};
 
 /// The least time between two looks.
 const PAUSE_MIN: Duration = Duration::from_secs(2);
-const PAUSE_MAX: Duration = Duration::from_secs(120);
+const PAUSE_MAX: Duration = Duration::from_secs(30);
+/// The same while the store is away: a page that cannot be rendered costs little, however long that takes to tell.
+const PAUSE_AWAY: Duration = Duration::from_secs(3);
 /// Between two signs of life to a browser: that it has gone is seen by what is written to it.
 const SIGN_EVERY: Duration = Duration::from_secs(3);
 /// The looks at all pages together take one of so many parts of the time at most.
@@ -41,13 +44,26 @@ const PAGE_BYTES_MAX: usize = 8 * 1024 * 1024;
 struct Look {
     at: Instant,
     took: Duration,
-    /// Its `main`; `None`: there is none any more, so the browser must ask for the whole page.
-    main: Option<Arc<str>>,
+    main: LookedMain,
+}
+
+/// What there is of a page.
+#[derive(Debug, Clone, PartialEq, Eq)]
+enum LookedMain {
+    /// Its `main`.
+    Shown(Arc<str>),
+    /// Nothing now: the store is away. What the browser has stays there.
+    Away,
+    /// Nothing any more: the browser must ask for the whole page.
+    Gone,
 }
 
 impl Look {
     /// How long it counts while so many pages are followed.
     fn pause(&self, pages: usize) -> Duration {
+        if self.main == LookedMain::Away {
+            return PAUSE_AWAY;
+        }
         let pages = u32::try_from(pages.max(1)).unwrap_or(u32::MAX);
         self.took.saturating_mul(PAUSE_SHARE.saturating_mul(pages)).clamp(PAUSE_MIN, PAUSE_MAX)
     }
@@ -79,7 +95,8 @@ struct Follower {
     /// What it shares with others who look at the same page, under this key.
     slot: LookSlot,
     key: String,
-    sent: Option<Arc<str>>,
+    /// What the browser has; `Away`: it was told so.
+    sent: Option<LookedMain>,
     next_look: Instant,
     has_ended: bool,
 }
@@ -116,17 +133,19 @@ impl Follower {
             let look = self.live.look(&self.slot, &self.page, &self.headers).await;
             // Whether it is time to render is decided then: others may have left by that time.
             self.next_look = Instant::now() + PAUSE_MIN;
-            match look.main {
-                None => {
-                    self.has_ended = true;
-                    return Some(Event::default().event("gone").data("reload"));
-                }
-                main if main == self.sent => {}
-                Some(main) => {
-                    self.sent = Some(Arc::clone(&main));
-                    return Some(Event::default().event("main").data(&*main));
-                }
+            if self.sent.as_ref() == Some(&look.main) {
+                continue;
             }
+            let event = match &look.main {
+                LookedMain::Shown(main) => Event::default().event("main").data(&**main),
+                LookedMain::Away => Event::default().event("away").data("away"),
+                LookedMain::Gone => {
+                    self.has_ended = true;
+                    Event::default().event("gone").data("reload")
+                }
+            };
+            self.sent = Some(look.main);
+            return Some(event);
         }
         None
     }
@@ -156,8 +175,10 @@ impl LivePages {
             return look.clone();
         }
         let began = Instant::now();
-        let main = self.render(page, headers).await;
-        let look = Look { at: Instant::now(), took: began.elapsed(), main };
+        let idle = IdleMeter::default();
+        let main = self.render(page, headers, &idle).await;
+        let idle = Duration::from_millis(idle.0.load(Ordering::Relaxed));
+        let look = Look { at: Instant::now(), took: began.elapsed().saturating_sub(idle), main };
         *kept = Some(look.clone());
         look
     }
@@ -177,29 +198,36 @@ impl LivePages {
         (key, slot)
     }
 
-    async fn render(&self, page: &str, headers: &HeaderMap) -> Option<Arc<str>> {
-        let mut request = Request::builder().uri(page);
+    async fn render(&self, page: &str, headers: &HeaderMap, idle: &IdleMeter) -> LookedMain {
+        let mut request = Request::builder().uri(page).extension(idle.clone());
         for name in [header::HOST, header::COOKIE] {
             for value in headers.get_all(&name) {
                 request = request.header(&name, value);
             }
         }
-        let request = request.body(Body::empty()).ok()?;
+        let Ok(request) = request.body(Body::empty()) else { return LookedMain::Gone };
         let response: Response = match self.pages.clone().call(request).await {
             Ok(response) => response,
             Err(never) => match never {},
         };
-        if !response.status().is_success() {
-            return None;
+        if response.status().is_server_error() {
+            return LookedMain::Away;
         }
-        let bytes = to_bytes(response.into_body(), PAGE_BYTES_MAX).await.ok()?;
-        let text = String::from_utf8(bytes.into()).ok()?;
-        let from = text.find("<main")?;
-        let to = text[from..].find("</main>")?;
-        // A stream of events cannot carry the character itself.
-        let main = text[from..from + to + "</main>".len()].replace('\r', "&#13;");
-        Some(main.into())
+        if !response.status().is_success() {
+            return LookedMain::Gone;
+        }
+        let bytes = to_bytes(response.into_body(), PAGE_BYTES_MAX).await.unwrap_or_default();
+        let main = std::str::from_utf8(&bytes).ok().and_then(main_of);
+        main.map_or(LookedMain::Gone, LookedMain::Shown)
     }
+}
+
+/// The `main` of a page.
+fn main_of(page: &str) -> Option<Arc<str>> {
+    let from = page.find("<main")?;
+    let to = page[from..].find("</main>")?;
+    // A stream of events cannot carry the character itself.
+    Some(page[from..from + to + "</main>".len()].replace('\r', "&#13;").into())
 }
 
 #[cfg(test)]
@@ -208,12 +236,24 @@ mod tests {
 
     #[test]
     fn all_pages_together_take_a_small_share_of_the_time() {
-        let look =
-            |took_ms| Look { at: Instant::now(), took: Duration::from_millis(took_ms), main: None };
+        let look = |took_ms| Look {
+            at: Instant::now(),
+            took: Duration::from_millis(took_ms),
+            main: LookedMain::Shown("<main></main>".into()),
+        };
         assert_eq!(look(1).pause(1), PAUSE_MIN);
         assert_eq!(look(100).pause(1), Duration::from_secs(10));
-        assert_eq!(look(100).pause(10), Duration::from_secs(100));
+        assert_eq!(look(20).pause(10), Duration::from_secs(20));
         assert_eq!(look(10_000).pause(10), PAUSE_MAX);
         assert_eq!(look(1).pause(0), PAUSE_MIN, "nobody else looks");
+        let away = Look { main: LookedMain::Away, ..look(10_000) };
+        assert_eq!(away.pause(10), PAUSE_AWAY);
+    }
+
+    #[test]
+    fn the_main_of_a_page_is_found() {
+        let main = main_of("<body><main id=\"m\">a\rb</main></body>");
+        assert_eq!(main.as_deref(), Some("<main id=\"m\">a&#13;b</main>"));
+        assert_eq!(main_of("<body></body>"), None);
     }
 }

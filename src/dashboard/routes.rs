@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use axum::Router;
 use axum::extract::Request;
-use axum::http::{HeaderName, HeaderValue, Uri, header};
+use axum::http::{HeaderName, HeaderValue, Method, StatusCode, Uri, header};
 use axum::middleware::{Next, from_fn};
 use axum::response::Response;
 use axum::routing::{get, post};
@@ -20,6 +20,9 @@ use crate::config::ServerSettings;
 
 /// Pages load what this daemon serves and nothing else, run no script of their own text, and stand in no frame.
 const CONTENT_SECURITY_POLICY: &str = "default-src 'none'; style-src 'self'; script-src 'self'; img-src 'self' data:; connect-src 'self'; form-action 'self'; frame-ancestors 'none'; base-uri 'none'";
+
+/// A page that cannot be shown while the store is away is asked for again after so many seconds.
+const AWAY_REFRESH: HeaderValue = HeaderValue::from_static("3");
 
 /// What the dashboard is built from.
 #[derive(Debug)]
@@ -104,7 +107,9 @@ async fn page_above(uri: Uri) -> Response {
 
 /// The headers that every page carries.
 async fn protected(request: Request, next: Next) -> Response {
+    let is_page = request.method() == Method::GET;
     let mut response = next.run(request).await;
+    let is_away = is_page && response.status() == StatusCode::SERVICE_UNAVAILABLE;
     let headers = response.headers_mut();
     for (name, value) in [
         (header::CONTENT_SECURITY_POLICY, CONTENT_SECURITY_POLICY),
@@ -116,6 +121,9 @@ async fn protected(request: Request, next: Next) -> Response {
         (HeaderName::from_static("cross-origin-resource-policy"), "same-origin"),
     ] {
         headers.insert(name, HeaderValue::from_static(value));
+    }
+    if is_away {
+        headers.insert(header::REFRESH, AWAY_REFRESH);
     }
     headers.entry(header::CACHE_CONTROL).or_insert(HeaderValue::from_static("no-store"));
     response

@@ -5,6 +5,7 @@
 
 use std::fmt;
 use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
 
 use axum::extract::FromRequestParts;
 use axum::http::header;
@@ -33,7 +34,13 @@ pub(super) struct Visit {
     pub(super) zones: Zones,
     /// The page's path and query.
     pub(super) place: String,
+    /// How long the API did nothing while it was asked.
+    pub(super) idle: IdleMeter,
 }
+
+/// Adds up how long the API did nothing while a page was made, ms.
+#[derive(Debug, Clone, Default)]
+pub(super) struct IdleMeter(pub(super) Arc<AtomicU64>);
 
 impl fmt::Debug for Visit {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -99,6 +106,7 @@ impl FromRequestParts<Arc<Dashboard>> for Visit {
             host: head.headers.get(header::HOST).cloned(),
             zones: Zones { now_ms, window: None, local },
             place,
+            idle: head.extensions.get::<IdleMeter>().cloned().unwrap_or_default(),
             dashboard: Arc::clone(dashboard),
         })
     }

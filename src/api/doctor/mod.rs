@@ -6,6 +6,8 @@
 mod queues;
 mod sight;
 
+use std::time::Duration;
+
 use axum::extract::{RawQuery, State};
 use axum::response::{IntoResponse as _, Response};
 use axum::{Extension, Json};
@@ -18,6 +20,11 @@ use crate::domain::doctor::store::{IntakeRefusal, StoreFacts, away, of_intake, o
 use crate::domain::doctor::{About, Finding, nodes, not_checked, of_reload, of_traces};
 use crate::telemetry::Tracer;
 use crate::wire::doctor::DoctorAnswer;
+
+/// How long an answer took in which nothing was done: it costs nobody anything. Among the extensions of the answer, for whoever asks
+/// inside the process.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct IdleTime(pub Duration);
 
 /// `?about=`: only what keeps new messages out.
 pub(super) const INTAKE: &str = "intake";
@@ -48,15 +55,15 @@ pub(super) async fn doctor(
     });
     query.finish()?;
     let (facts, why_away) = sight::of_store(&door).await;
-    let findings = match (why_away, is_of_intake) {
+    let (findings, idle) = match (why_away, is_of_intake) {
         // Only the store knows the rest: asking on would end in one timeout after another.
-        (Some(why), _) => vec![away(&why)],
-        (None, Some(())) => of_intake(&facts),
+        (Some(why), _) => (vec![away(&why)], IdleTime::default()),
+        (None, Some(())) => (of_intake(&facts), IdleTime::default()),
         (None, None) => of_all(&door, &caller, &facts).await,
     };
     let store = Some(door.store().servers.address());
     let findings = findings.into_iter().map(Into::into).collect();
-    Ok(Json(DoctorAnswer { findings, store }).into_response())
+    Ok((Extension(idle), Json(DoctorAnswer { findings, store })).into_response())
 }
 
 /// The answer while there is no store yet.
@@ -64,7 +71,7 @@ pub(super) fn while_waiting(why: &str) -> Response {
     Json(DoctorAnswer { findings: vec![away(why).into()], store: None }).into_response()
 }
 
-async fn of_all(door: &Door, caller: &Caller, facts: &StoreFacts) -> Vec<Finding> {
+async fn of_all(door: &Door, caller: &Caller, facts: &StoreFacts) -> (Vec<Finding>, IdleTime) {
     let mut findings = of_store(facts);
     let refused = door.state.reload.refused();
     findings.extend(refused.map(|refused| of_reload(&refused, caller.reaches_all())));
@@ -72,13 +79,14 @@ async fn of_all(door: &Door, caller: &Caller, facts: &StoreFacts) -> Vec<Finding
     findings.extend(traces.map(|why| of_traces(&why)));
     // A full disk ends the writing alone.
     if !facts.is_up && !matches!(facts.refusal, Some(IntakeRefusal::Full(_))) {
-        return findings;
+        return (findings, IdleTime::default());
     }
     findings.extend(sight::of_ways_in(door, caller).await);
     findings.extend(match door.store().nodes.list().await {
         Ok(found) => nodes::of_nodes(&found.into_iter().map(sight::node).collect::<Vec<_>>()),
         Err(error) => vec![not_checked(About::Nodes, &error.to_string())],
     });
-    findings.extend(queues::findings(door, caller).await);
-    findings
+    let (of_queues, idle) = queues::findings(door, caller).await;
+    findings.extend(of_queues);
+    (findings, idle)
 }

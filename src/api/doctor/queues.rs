@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use futures_util::{StreamExt as _, stream};
 
+use super::IdleTime;
 use crate::api::auth::Caller;
 use crate::api::{Door, backlog};
 use crate::config::certificates_of_queue;
@@ -27,18 +28,20 @@ const SECOND_LOOK: Duration = Duration::from_secs(1);
 /// Queues looked at at once.
 const LOOKED_AT_ONCE: usize = 16;
 
-/// Everything that is wrong with the queues that the caller reaches, by name.
-pub(super) async fn findings(door: &Door, caller: &Caller) -> Vec<Finding> {
+/// Everything that is wrong with the queues that the caller reaches, by name, and how long nothing was done between two looks.
+pub(super) async fn findings(door: &Door, caller: &Caller) -> (Vec<Finding>, IdleTime) {
     let mut queues = door.store().queues.all();
     queues.retain(|queue| caller.reaches(&queue.policy.name));
     let looks = queues.into_iter().map(|queue| Seen::now(door, queue, None));
     let mut seen: Vec<Seen> = stream::iter(looks).buffered(LOOKED_AT_ONCE).collect().await;
+    let mut idle = IdleTime::default();
     if seen.iter().any(|seen| seen.age_ms_to_compare().is_some()) {
         tokio::time::sleep(SECOND_LOOK).await;
+        idle = IdleTime(SECOND_LOOK);
         let looks = seen.into_iter().map(|seen| seen.again(door));
         seen = stream::iter(looks).buffered(LOOKED_AT_ONCE).collect().await;
     }
-    judged(seen, &door.store().clock().require_ms())
+    (judged(seen, &door.store().clock().require_ms()), idle)
 }
 
 fn of_certificates(policy: &QueuePolicy, now_ms: u64) -> impl Iterator<Item = Finding> {

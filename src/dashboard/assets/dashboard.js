@@ -42,6 +42,9 @@ function update(part, next) {
 
 function take(text) {
   const next = new DOMParser().parseFromString(text, "text/html").querySelector("main");
+  // After a restart of the daemon the forms of this page belong to the new one.
+  const token = next?.querySelector("input[name=form_token]")?.value;
+  if (token) document.querySelectorAll("input[name=form_token]").forEach((field) => { field.value = token; });
   for (const part of main().querySelectorAll("[data-part]")) {
     const found = next?.querySelector(`[data-part="${part.dataset.part}"]`);
     if (found) update(part, found);
@@ -61,6 +64,7 @@ function follow() {
   source = new EventSource(document.body.dataset.live);
   source.addEventListener("open", () => say("live"));
   source.addEventListener("main", (event) => { say("live"); take(event.data); });
+  source.addEventListener("away", () => say("away"));
   source.addEventListener("gone", () => { stop(); location.reload(); });
   source.addEventListener("error", () => say("away"));
 }
@@ -75,6 +79,12 @@ document.addEventListener("visibilitychange", () => (document.hidden ? stop() : 
 addEventListener("pagehide", stop);
 addEventListener("pageshow", follow);
 follow();
+
+// Who signs out lands on the page to sign in: then no other tab of this browser goes on.
+const session = "BroadcastChannel" in window ? new BroadcastChannel("tidegate-session") : null;
+const isSignedOut = Boolean(document.querySelector('main form[action$="/ui/login"]'));
+if (isSignedOut) session?.postMessage("ended");
+else session?.addEventListener("message", () => location.reload());
 
 // Keys: g and a letter lead to a page, / leads to the search.
 let before = "";

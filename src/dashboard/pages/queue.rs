@@ -107,6 +107,8 @@ struct QueuePage {
     frame: Frame,
     row: QueueRow,
     is_retired: bool,
+    /// Whether there is a downstream that can be called.
+    can_try: bool,
     is_paused: bool,
     can_resume: bool,
     paused_by: Option<String>,
@@ -155,6 +157,7 @@ pub(in crate::dashboard) async fn page(
         frame: visit.frame(name, "/").followed(),
         row: row(&queue, &visit.zones),
         is_retired: queue.retired,
+        can_try: !queue.retired && queue.policy["downstream"]["type"] != "pull",
         is_paused: queue.paused.is_some(),
         can_resume: queue.paused.is_some() || !queue.gate.open,
         paused_by: queue.paused.as_ref().map(|paused| paused.by.clone()),

@@ -60,7 +60,7 @@ pub struct Queue {
     /// Wakes the prober: a message became uncertain, a probe ended, the queue goes on.
     pub doubt: Arc<Notify>,
     /// What is counted of it.
-    pub metrics: QueueHandles,
+    pub metrics: Arc<QueueHandles>,
     /// Messages that it has refused, as its backlog is full.
     pub refusals: Arc<Refusals>,
     /// How the zones of recipients stand, where it has hours for them.
@@ -269,8 +269,11 @@ impl Queue {
             shard.limits.set(&limits);
             shard.structure.set(Some(&policy).filter(|_| !retired).map(AsRef::as_ref));
         }
-        let metrics = QueueHandles::new(metrics, policy.name.as_str());
         // Workers of a queue that stays go by the one that they were started with: what is noted there is seen here.
+        let metrics = known.map_or_else(
+            || Arc::new(QueueHandles::new(metrics, policy.name.as_str())),
+            |known| Arc::clone(&known.metrics),
+        );
         let outflow = known.map_or_else(Arc::default, |known| Arc::clone(&known.outflow));
         let calls = known.map_or_else(Arc::default, |known| Arc::clone(&known.calls));
         let same_backlog = known.filter(|known| known.policy.backlog == policy.backlog);

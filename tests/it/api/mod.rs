@@ -7,5 +7,6 @@ mod hostile;
 mod http;
 mod idle;
 mod input;
+mod pages;
 mod readings;
 mod routes;

@@ -1,7 +1,9 @@
 //! What went through a queue, by minute: what the nodes have seen together, and the room that it takes.
 
+use rustix::process::Signal;
 use serde_json::{Value, json};
 
+use crate::support::eventually;
 use crate::support::wait::poll_until;
 use crate::support::{Answer, Cluster, Daemon, Downstream, QUEUE, Scene, queue_toml};
 
@@ -60,6 +62,27 @@ async fn the_history_adds_up_what_every_node_has_seen_and_takes_little_room() {
     // Both days that are ever there at a time, whatever today is.
     assert!((1..=2).contains(&keys.len()), "{keys:?}");
     assert!(bytes / keys.len() as u64 * 2 <= BYTES_MAX, "{bytes} bytes: {keys:?}");
+}
+
+#[tokio::test]
+async fn the_history_goes_on_after_a_reload_and_an_override() {
+    let mut scene = Scene::start(LINES).await;
+    refuses_a_third(&scene.downstream);
+    send(&scene.daemon, 0..15).await;
+    scene.wait_count("delivered", 10).await;
+    scene.daemon.signal(Signal::HUP);
+    eventually("it is reloaded", async || scene.daemon.log().contains("configuration reloaded"))
+        .await;
+    let path = format!("/v1/queues/{QUEUE}/overrides");
+    let less = json!({ "concurrency": 2, "for": "1h", "reason": "less" });
+    scene.daemon.post(&path, &less).await.expect(201);
+    send(&scene.daemon, 15..45).await;
+    scene.wait_count("delivered", 30).await;
+    scene.wait_count("dead", 15).await;
+    assert_eq!(scene.daemon.sigterm().await, 0);
+    scene.daemon.restart().await;
+    let [taken, delivered, _, failed] = sums(&scene.daemon).await;
+    assert_eq!((taken, delivered, failed), (45, 30, 15));
 }
 
 #[tokio::test]
