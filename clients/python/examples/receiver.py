@@ -27,7 +27,7 @@ class Receiver(BaseHTTPRequestHandler):
             return
         if call.id not in seen:
             seen.add(call.id)
-            print(f"{call.id}: {call.body.decode()}", flush=True)
+            print(f"{call.id}: {call.text()}", flush=True)
         self.answer(200)
 
     def answer(self, status: int) -> None:

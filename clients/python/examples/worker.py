@@ -19,6 +19,8 @@ def handle(message: ClaimedMessage) -> dict[str, object]:
 
 def main() -> None:
     logging.basicConfig(level=logging.INFO)
+    # Otherwise it writes a line for each claim and each renewal.
+    logging.getLogger("httpx").setLevel(logging.WARNING)
     queue = sys.argv[1] if len(sys.argv) > 1 else "print"
     Worker(Tidegate(), queue, handle, concurrency=4).run()
 

@@ -117,10 +117,45 @@ def test_names_lead_nowhere_else(client: Tidegate, name: str) -> None:
             ask(name)
 
 
-@pytest.mark.parametrize("payload", [float("nan"), "\ud800", object(), {1, 2}])
-def test_what_json_cannot_express(client: Tidegate, payload: Any) -> None:
+@pytest.mark.parametrize("payload", [float("nan"), [{"a": float("inf")}], "\ud800", object(), {1, 2}, b"x".hex])
+def test_what_json_cannot_express(shaky: Tidegate, between: Between, payload: Any) -> None:
     with pytest.raises((ValueError, TypeError)):
-        client.send("null", payload)
+        shaky.send("null", payload)
+    with pytest.raises((ValueError, TypeError), match=r"messages\[1\]: "):
+        shaky.send_many("null", [NewMessage(1), NewMessage(payload)])
+    assert between.requests == []
+
+
+def test_a_number_that_is_none_is_told(client: Tidegate) -> None:
+    with pytest.raises(ValueError, match=r"NaN or infinite.*give None"):
+        client.send("null", [float("nan")])
+
+
+UNKNOWN: dict[str, Callable[[Any], Any]] = {
+    '"delya": did you mean "delay"': lambda it: it.send("null", 1, delya="1s"),
+    '"dueAt": did you mean "due_at"': lambda it: it.send_many("null", [NewMessage(1, dueAt="2099-01-01T00:00:00Z")]),  # type: ignore[call-arg]
+    '"now": the fields are callback, collapse_key': lambda it: it.publish("order_paid", 1, now=True),
+    '"maxAttempts" of retry: did you mean "max_attempts"': lambda it: it.send("null", 1, retry={"maxAttempts": 1}),
+    '"uri" of callback: did you mean "url"': lambda it: it.send("null", 1, callback={"uri": "http://127.0.0.1/"}),
+    '"limit": the fields are created_after, .*page_size': lambda it: it.page("null", limit=2),
+    '"stat": did you mean "state"': lambda it: list(it.messages("null", stat="dead")),
+}
+
+
+@pytest.mark.parametrize("said", UNKNOWN)
+def test_unknown_fields_are_refused_before_anything_is_sent(shaky: Tidegate, between: Between, said: str) -> None:
+    with pytest.raises(TypeError, match=f"unknown field {said}"):
+        UNKNOWN[said](shaky)
+    assert between.requests == []
+
+
+def test_what_is_no_message(shaky: Tidegate, between: Between) -> None:
+    payload: Any = {"a": 1}
+    with pytest.raises(TypeError, match=r"messages\[1\] is of the type dict; give NewMessage\("):
+        shaky.send_many("null", [NewMessage(1), payload])
+    with pytest.raises(TypeError, match=r"the message is of the type dict; give NewMessage\("):
+        shaky.send_message("null", payload)
+    assert between.requests == []
 
 
 def test_deep_payloads(client: Tidegate) -> None:
@@ -163,13 +198,15 @@ def test_tokens(guarded: tuple[Daemon, str]) -> None:
         with pytest.raises(tidegate.Forbidden):
             it.queues()
     with Tidegate(daemon.url, token="wrong") as it, pytest.raises(tidegate.Unauthorized):
-        it.send_many("null", [NewMessage(1)])
+        it.send("null", 1)
     assert token not in repr(it.options)
 
 
 def test_a_batch_refused_as_a_whole(client: Tidegate) -> None:
-    with pytest.raises(tidegate.NotFound, match="nothing"):
+    with pytest.raises(tidegate.BatchInterrupted, match=r"after 0 answered messages.*nothing") as ended:
         client.send_many("nothing", [NewMessage(1)])
+    assert ended.value.results == []
+    assert isinstance(ended.value.__cause__, tidegate.NotFound)
 
 
 def test_a_huge_message_beside_others(client: Tidegate) -> None:

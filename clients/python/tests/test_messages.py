@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import uuid
+from collections.abc import AsyncIterator
 from datetime import datetime, timedelta, timezone
 
 import pytest
@@ -178,6 +179,13 @@ async def test_many_messages_in_an_event_loop(async_client: AsyncTidegate) -> No
     label = uuid.uuid4().hex
     done = await async_client.send_many("null", (NewMessage(n, labels={"run": label}, delay="1h") for n in range(30)))
     assert len(done.accepted) == 30
+
+    async def more() -> AsyncIterator[NewMessage]:
+        for n in range(10_003):
+            yield NewMessage(n)
+
+    many = await async_client.send_many("null", more())
+    assert [each.index for each in many.accepted] == list(range(10_003))
     listed = [
         each.id async for each in async_client.messages("null", label={"run": label}, state="scheduled", page_size=7)
     ]

@@ -8,6 +8,7 @@ import threading
 import time
 from datetime import datetime, timezone
 from pathlib import Path
+from typing import Any
 
 import pytest
 from conftest import QUICK, config
@@ -23,11 +24,12 @@ from tidegate import (
     Repeats,
     StoreUnavailable,
     Tidegate,
-    TidegateError,
     TooManyRequests,
     Unavailable,
     UnexpectedAnswer,
 )
+from tidegate import _calls as calls
+from tidegate._exchange import Exchange, Options
 from tidegate.repeats import Patience, retry_after_s
 
 HTML = (503, {"Content-Type": "text/html"}, b"<h1>Service Unavailable</h1>")
@@ -178,9 +180,41 @@ def test_a_batch_that_is_interrupted_goes_on(between: Between) -> None:
     assert isinstance(ended.value.__cause__, ConnectionFailed)
 
 
+@pytest.mark.parametrize("count", [3, 10_001])
+async def test_a_frozen_daemon_ends_a_batch_in_the_time_that_was_set(daemon: Daemon, count: int) -> None:
+    messages = [NewMessage({"n": n, "x": "x" * 300}) for n in range(count)]
+    repeats = Repeats(deadline_s=1.5, initial_s=0.1, wait_max_s=0.2)
+    with Tidegate(daemon.url, timeout_s=0.5, repeats=repeats) as it:
+        with daemon.frozen():
+            began = time.monotonic()
+            with pytest.raises(BatchInterrupted) as ended:
+                it.send_many("null", messages)
+            async with AsyncTidegate(daemon.url, timeout_s=0.5, repeats=repeats) as other:
+                with pytest.raises(BatchInterrupted):
+                    await other.send_many("null", messages)
+            took_s = time.monotonic() - began
+        assert isinstance(ended.value.__cause__, ConnectionFailed)
+        assert ended.value.results == []
+        # Each: the first try, the deadline, and a try that was begun within it.
+        assert 2 * 1.5 < took_s < 2 * (0.5 + 1.5 + 0.5) + 2.0
+    with Tidegate(daemon.url, repeats=QUICK) as it:
+        assert len(it.send_many("null", messages).accepted) == count
+
+
+@pytest.mark.parametrize(("timeout_s", "expected"), [(None, [60.0, 10.0, 30.0]), (2.0, [2.0, 2.0, 22.0])])
+def test_a_timeout_holds_for_every_request(timeout_s: float | None, expected: list[float]) -> None:
+    options = Options.of("http://127.0.0.1:1", None, timeout_s, None)
+    asked: list[calls.Call[Any]] = [
+        calls.send_batch("null", [], is_repeatable=True),
+        calls.queues(),
+        calls.get("a", wait_s=20.0, view="basic"),
+    ]
+    assert [Exchange(each, options).request()["timeout"].read for each in asked] == expected
+
+
 def test_an_answer_that_skips_messages(shaky: Tidegate, between: Between) -> None:
     between.steps = [(200, {}, b'{"accepted":0,"rejected":0,"results":[{"index":7,"id":"x"}]}')]
-    with pytest.raises(TidegateError, match="says nothing of 1"):
+    with pytest.raises(BatchInterrupted, match="says nothing of 1"):
         shaky.send_many("null", [NewMessage(1)])
 
 

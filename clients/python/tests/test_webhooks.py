@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from typing import Any
 
 import pytest
 from conftest import NEXT_SECRET, SECRET
@@ -77,7 +78,8 @@ def test_a_call_that_is_not_signed(client: Tidegate, downstream: Downstream) -> 
 def test_bytes_are_verified(client: Tidegate, downstream: Downstream) -> None:
     client.send("sms", b"\x00\xff", content_type="application/octet-stream")
     call = until(lambda: downstream.only(), "a call arrives")
-    assert Webhook(SECRET).verify(call.headers, call.body).body == b"\x00\xff"
+    verified = Webhook(SECRET).verify(call.headers, call.body)
+    assert (verified.body, verified.text()) == (b"\x00\xff", "\x00\ufffd")
 
 
 def test_published_vectors() -> None:
@@ -96,6 +98,10 @@ def test_secrets_that_are_none() -> None:
     for odd in odds:
         with pytest.raises(ValueError, match="give"):
             Webhook(odd)
+    missing: list[Any] = [None, [SECRET, None]]
+    for each in missing:
+        with pytest.raises(TypeError, match=r"signing_secret of the downstream.*environment variable"):
+            Webhook(each)
     assert "plJ3" not in repr(Webhook(WRONG))
 
 

@@ -84,8 +84,11 @@ def _no_message_is_left(client: Tidegate) -> Iterator[None]:
 
 
 def test_claim_and_settle_by_hand(client: Tidegate) -> None:
-    sent = client.send("work", {"page": 1}, labels={"a": "b"}, headers={"X-A": "1"})
+    trace = "0af7651916cd43dd8448eb211c80319c"
+    headers = {"X-A": "1", "traceparent": f"00-{trace}-b7ad6b7169203331-01"}
+    sent = client.send("work", {"page": 1}, labels={"a": "b"}, headers=headers)
     (claimed,) = client.claim("work", wait_s=10, lease="20s")
+    assert claimed.headers["traceparent"].split("-")[1] == trace
     assert (claimed.id, claimed.attempt, claimed.payload) == (sent.id, 1, {"page": 1})
     assert claimed.labels == {"a": "b"}
     renew, done = settlement(claimed, "renew", lease="1m"), settlement(claimed, "delivered", result=[1])

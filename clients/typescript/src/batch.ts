@@ -3,7 +3,7 @@
 import * as calls from "./calls.js";
 import type { Call } from "./calls.js";
 import { BatchInterrupted, Draining, StoreUnavailable, TidegateError } from "./errors.js";
-import type { NewMessage } from "./messages.js";
+import { newMessage, type NewMessage } from "./messages.js";
 import type { BatchResult, BatchResults } from "./models.js";
 import { Patience, type Repeats } from "./repeats.js";
 import { sleep } from "./values.js";
@@ -28,15 +28,14 @@ export async function sendMany(
   signal?: AbortSignal,
 ): Promise<BatchResults> {
   const results: BatchResult[] = [];
-  try {
-    for await (const chunk of chunks(messages)) {
-      for (const result of await sendChunk(ask, repeats, queue, chunk, signal)) {
-        results.push({ ...result, index: results.length });
-      }
+  for await (const chunk of chunks(messages)) {
+    let answered: BatchResult[];
+    try {
+      answered = await sendChunk(ask, repeats, queue, chunk, signal);
+    } catch (error) {
+      throw error instanceof TidegateError ? new BatchInterrupted(results, error) : error;
     }
-  } catch (error) {
-    if (error instanceof TidegateError && results.length > 0) throw new BatchInterrupted(results, error);
-    throw error;
+    for (const result of answered) results.push({ ...result, index: results.length });
   }
   return {
     results,
@@ -48,8 +47,10 @@ export async function sendMany(
 async function* chunks(messages: Iterable<NewMessage> | AsyncIterable<NewMessage>): AsyncGenerator<Item[]> {
   let chunk: Item[] = [];
   let chars = 0;
-  for await (const message of messages) {
-    const item = { written: message.body(), hasKey: message.idempotencyKey !== undefined };
+  let index = 0;
+  for await (const given of messages) {
+    const item = itemOf(given, `messages[${index}]`);
+    index += 1;
     if (chunk.length > 0 && (chunk.length === ITEMS_MAX || chars + item.written.length > CHARS_MAX)) {
       yield chunk;
       [chunk, chars] = [[], 0];
@@ -58,6 +59,15 @@ async function* chunks(messages: Iterable<NewMessage> | AsyncIterable<NewMessage
     chars += item.written.length;
   }
   if (chunk.length > 0) yield chunk;
+}
+
+function itemOf(given: NewMessage, what: string): Item {
+  const message = newMessage(given, what);
+  try {
+    return { written: message.body(), hasKey: message.idempotencyKey !== undefined };
+  } catch (error) {
+    throw new TypeError(`${what}: ${(error as Error).message}`, { cause: error });
+  }
 }
 
 async function sendChunk(

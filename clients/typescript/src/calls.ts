@@ -1,18 +1,18 @@
 // Every route as a value: what is asked, how its answer is read, and whether it may be repeated. Knows no
 // connection and no clock.
 
-import type { NewMessage } from "./messages.js";
-import { payloadField } from "./messages.js";
+import { known, renamed, span, write } from "./fields.js";
+import { newMessage, payloadField, type NewMessage } from "./messages.js";
 import type { ClaimedMessage, Message, State } from "./models.js";
 import * as reading from "./reading.js";
 import type { Reader } from "./reading.js";
-import { milliseconds, moment, segment, withoutUndefined, type Duration, type Fields, type Moment } from "./values.js";
+import { milliseconds, segment, withoutUndefined, type Duration, type Fields, type Moment } from "./values.js";
 
 /** The daemon waits no longer in one request. */
 export const WAIT_MAX_MS = 60_000;
 export const CLAIM_MAX = 1_000;
 /** What ten thousand messages may take on a slow disk. */
-const BATCH_MS = 50_000;
+const BATCH_MS = 60_000;
 
 /** One request. */
 export interface Call<T> {
@@ -24,8 +24,10 @@ export interface Call<T> {
   headers?: Readonly<Record<string, string>>;
   /** Whether carrying it out twice is the same as once. */
   isRepeatable: boolean;
-  /** How long the daemon may rightly take. */
+  /** How long the daemon was asked to wait before it answers. */
   answersAfterMs?: number;
+  /** How long one try may take where the client was given no timeout, if that is longer than for others. */
+  timeoutMs?: number;
   idempotencyKey?: string | undefined;
 }
 
@@ -53,6 +55,14 @@ export interface Change {
   priority?: number;
 }
 
+const CHANGE_NAMES = {
+  delay: "delay",
+  dueAt: "due_at",
+  expiresAt: "expires_at",
+  priority: "priority",
+} as const satisfies Record<keyof Change, string>;
+
+/** Those that are written as they are. */
 const FILTER_NAMES = {
   group: "group",
   errorContains: "error_contains",
@@ -64,7 +74,10 @@ const FILTER_NAMES = {
   finalBefore: "final_before",
   idempotencyKey: "idempotency_key",
   view: "view",
-} as const;
+} as const satisfies Record<Exclude<keyof Filter, "state" | "label">, string>;
+
+/** Every name of a filter. */
+export const FILTERS = ["state", "label", ...Object.keys(FILTER_NAMES)];
 
 const queuePath = (name: string) => `/v1/queues/${segment(name, "the name of a queue")}`;
 const messagePath = (id: string) => `/v1/messages/${segment(id, "the id of a message")}`;
@@ -74,11 +87,11 @@ function get<T>(path: string, read: Reader<T>, more: Partial<Call<T>> = {}): Cal
 }
 
 function post<T>(path: string, body: Fields, read: Reader<T>, more: Partial<Call<T>> = {}): Call<T> {
-  const written = JSON.stringify(withoutUndefined(body));
-  return { method: "POST", path, read, body: written, isRepeatable: true, ...more };
+  return { method: "POST", path, read, body: write(withoutUndefined(body)), isRepeatable: true, ...more };
 }
 
-function handOver<T>(path: string, message: NewMessage, read: Reader<T>): Call<T> {
+function handOver<T>(path: string, given: NewMessage, read: Reader<T>): Call<T> {
+  const message = newMessage(given, "the message");
   const key = message.idempotencyKey;
   return { method: "POST", path, read, body: message.body(), isRepeatable: key !== undefined, idempotencyKey: key };
 }
@@ -95,11 +108,11 @@ export const sendBatch = (queue: string, items: readonly string[], isRepeatable:
     method: "POST",
     body: `[${items.join(",")}]`,
     isRepeatable,
-    answersAfterMs: BATCH_MS,
+    timeoutMs: BATCH_MS,
   });
 
-export function message(id: string, waitMs: number, view: "basic" | "full"): Call<Message> {
-  const answersAfterMs = Math.min(waitMs, WAIT_MAX_MS);
+export function message(id: string, waitMs: number | undefined, view: "basic" | "full"): Call<Message> {
+  const answersAfterMs = Math.min(span(waitMs, "waitMs", 0), WAIT_MAX_MS);
   const query: [string, string][] = view === "basic" ? [] : [["view", view]];
   if (answersAfterMs > 0) query.push(["wait", milliseconds(answersAfterMs)]);
   return get(messagePath(id), reading.message, { query, answersAfterMs });
@@ -110,21 +123,14 @@ export const attempts = (id: string) =>
 
 export const cancel = (id: string) => get(messagePath(id), reading.message, { method: "DELETE" });
 
-export const edit = (id: string, change: Change) =>
-  post(
-    messagePath(id),
-    {
-      delay: change.delay,
-      due_at: change.dueAt && moment(change.dueAt),
-      expires_at: change.expiresAt && moment(change.expiresAt),
-      priority: change.priority,
-    },
-    reading.message,
-    { method: "PATCH" },
-  );
+export function edit(id: string, change: Change, names: readonly string[] = Object.keys(CHANGE_NAMES)): Call<Message> {
+  return post(messagePath(id), renamed(known(change, names), CHANGE_NAMES), reading.message, { method: "PATCH" });
+}
+
+export const reschedule = (id: string, when: Pick<Change, "delay" | "dueAt">) => edit(id, when, ["delay", "dueAt"]);
 
 export const editPayload = (id: string, payload: unknown) =>
-  get(messagePath(id), reading.message, { method: "PATCH", body: JSON.stringify(payloadField(payload)) });
+  get(messagePath(id), reading.message, { method: "PATCH", body: write(payloadField(payload)) });
 
 /** A second one could send the message a second time. */
 const once = { isRepeatable: false };
@@ -138,10 +144,7 @@ export function page(queue: string, which: Filter, limit?: number, cursor?: stri
   const query: [string, string][] = [];
   if (which.state !== undefined) query.push(["state", [which.state].flat().join(",")]);
   for (const [name, value] of Object.entries(which.label ?? {})) query.push(["label", `${name}=${value}`]);
-  for (const [name, written] of Object.entries(FILTER_NAMES)) {
-    const value = which[name as keyof typeof FILTER_NAMES];
-    if (value !== undefined) query.push([written, moment(value)]);
-  }
+  for (const [name, value] of Object.entries(renamed(which, FILTER_NAMES))) query.push([name, String(value)]);
   if (limit !== undefined) query.push(["limit", String(limit)]);
   if (cursor !== undefined) query.push(["cursor", cursor]);
   return get(`${queuePath(queue)}/messages`, reading.page, { query });
@@ -153,25 +156,27 @@ export const queue = (name: string) => get(queuePath(name), reading.queue);
 export const pause = (name: string, pause: { until?: Moment; for?: Duration; reason?: string }) =>
   post(
     `${queuePath(name)}/pause`,
-    { until: pause.until && moment(pause.until), for: pause.for, reason: pause.reason },
+    renamed(pause, { until: "until", for: "for", reason: "reason" }),
     reading.queue,
   );
 
 export const resume = (name: string) => post(`${queuePath(name)}/resume`, {}, reading.queue);
 
-export const claim = (name: string, max: number, waitMs: number, lease: Duration | undefined) =>
-  post(
+export function claim(name: string, max: number, waitMs: number | undefined, lease: Duration | undefined) {
+  const answersAfterMs = Math.min(span(waitMs, "waitMs", 0), WAIT_MAX_MS);
+  return post(
     `${queuePath(name)}/claim`,
-    { max, wait: milliseconds(Math.min(waitMs, WAIT_MAX_MS)), lease },
+    { max, wait: milliseconds(answersAfterMs), lease },
     reading.listOf("messages", reading.claimed),
     // What a lost answer had is held until its lease ends; a second claim would hold still more.
-    { isRepeatable: false, answersAfterMs: waitMs },
+    { isRepeatable: false, answersAfterMs },
   );
+}
 
 export const settle = (name: string, settlements: readonly Settlement[]) =>
   get(`${queuePath(name)}/settle`, reading.listOf("results", reading.verdict), {
     method: "POST",
-    body: JSON.stringify(settlements),
+    body: write(settlements),
   });
 
 /** One item of `settle`. */
@@ -191,7 +196,7 @@ export function settlement(
   as: Settlement["as"],
   more: Pick<Settlement, "result" | "detail" | "delay" | "lease"> = {},
 ): Settlement {
-  return { id: message.id, token: message.token, as, ...more };
+  return { id: message.id, token: message.token, as, ...known(more, ["result", "detail", "delay", "lease"]) };
 }
 
 /** A route that has no method of its own. */
@@ -202,6 +207,7 @@ export function anything(
 ): Call<unknown> {
   const isRead = ["GET", "HEAD"].includes(method.toUpperCase());
   const key = options.idempotencyKey;
+  if (isRead && options.json !== undefined) throw new TypeError(`json cannot go with ${method}; give query`);
   if (key !== undefined && !/^[\x20-\x7e]+$/.test(key)) {
     throw new TypeError(
       `"${key}" cannot stand in a header; use printable ASCII, or give the key as idempotencyKey of a message`,
@@ -211,7 +217,7 @@ export function anything(
     method: method.toUpperCase(),
     path,
     read: (answer) => answer,
-    ...(isRead ? {} : { body: JSON.stringify(options.json ?? {}) }),
+    ...(isRead ? {} : { body: write(options.json ?? {}) }),
     query: Object.entries(options.query ?? {}),
     headers: key === undefined ? {} : { "Idempotency-Key": key },
     isRepeatable: isRead || key !== undefined,

@@ -5,6 +5,7 @@ import * as calls from "./calls.js";
 import type { Call, Change, Filter, Settlement } from "./calls.js";
 import { NotFinal, TidegateError } from "./errors.js";
 import { exchange, settingsOf, type Options, type Settings } from "./exchange.js";
+import { known, span } from "./fields.js";
 import { NewMessage, type MessageFields } from "./messages.js";
 import type {
   Attempt,
@@ -26,6 +27,9 @@ export interface Abortable {
   signal?: AbortSignal | undefined;
 }
 
+/** Those of a page, and of a list. */
+const PAGE_FIELDS = [...calls.FILTERS, "pageSize", "cursor"];
+const LIST_FIELDS = [...calls.FILTERS, "pageSize"];
 /** The least time between two questions, where the daemon or a proxy does not wait as it was asked to. */
 const EARLY_ANSWER_MS = 250;
 
@@ -48,45 +52,48 @@ export class Tidegate {
   }
 
   /** Hands over a message that was made before, perhaps for the second time. */
-  async sendMessage(queue: string, message: NewMessage, { signal }: Abortable = {}): Promise<Message> {
-    return this.call(calls.send(queue, message), signal);
+  async sendMessage(queue: string, message: NewMessage, options: Abortable = {}): Promise<Message> {
+    return this.call(calls.send(queue, message), options);
   }
 
   /**
-   * Hands over any number of messages. Each is judged for itself: look at `rejected`. If this breaks off
-   * when some were answered, `BatchInterrupted` has their results.
+   * Hands over any number of messages. Each is judged for itself: look at `rejected`. If a request fails, this
+   * rejects with `BatchInterrupted`, which has the results of those that were answered before. A request may
+   * take 60,000 ms, or the `timeoutMs` of the client.
    */
   async sendMany(
     queue: string,
     messages: Iterable<NewMessage> | AsyncIterable<NewMessage>,
-    { signal }: Abortable = {},
+    options: Abortable = {},
   ): Promise<BatchResults> {
-    return sendMany((call) => this.call(call, signal), this.settings.repeats, queue, messages, signal);
+    const { signal } = known(options, ["signal"]);
+    return sendMany((call) => this.call(call, { signal }), this.settings.repeats, queue, messages, signal);
   }
 
   /** Hands an event over to each queue of a topic. */
   async publish(topic: string, payload: unknown, fields: MessageFields & Abortable = {}): Promise<Published> {
     const { signal, ...of } = fields;
-    return this.call(calls.publish(topic, new NewMessage(payload, of)), signal);
+    return this.call(calls.publish(topic, new NewMessage(payload, of)), { signal });
   }
 
   // ── messages ───────────────────────────────────────────────────────────────────────────────────
 
   /** A message; with `waitMs` (at most 60,000) as soon as it is final, or after that time as it is. */
   async get(id: string, options: { waitMs?: number; view?: "basic" | "full" } & Abortable = {}): Promise<Message> {
-    return this.call(calls.message(id, options.waitMs ?? 0, options.view ?? "basic"), options.signal);
+    return this.call(calls.message(id, options.waitMs, options.view ?? "basic"), options, ["waitMs", "view"]);
   }
 
   /** The message when it is final; rejects with `NotFinal` after `timeoutMs`. */
   async waitUntilFinal(id: string, options: { timeoutMs: number } & Abortable): Promise<Message> {
-    const deadlineMs = performance.now() + options.timeoutMs;
+    const timeoutMs = span(known(options, ["timeoutMs", "signal"]).timeoutMs, "timeoutMs");
+    const deadlineMs = performance.now() + timeoutMs;
     for (;;) {
       const askedMs = performance.now();
       const waitMs = Math.min(Math.max(deadlineMs - askedMs, 0), calls.WAIT_MAX_MS);
       const message = await this.get(id, { waitMs, signal: options.signal });
       const nowMs = performance.now();
       if (message.isFinal) return message;
-      if (nowMs >= deadlineMs) throw new NotFinal(message, options.timeoutMs);
+      if (nowMs >= deadlineMs) throw new NotFinal(message, timeoutMs);
       if (nowMs - askedMs < Math.min(EARLY_ANSWER_MS, waitMs)) {
         await sleep(Math.min(EARLY_ANSWER_MS, deadlineMs - nowMs), options.signal);
       }
@@ -94,38 +101,38 @@ export class Tidegate {
   }
 
   /** The tries to deliver a message. */
-  async attempts(id: string, { signal }: Abortable = {}): Promise<Attempt[]> {
-    return this.call(calls.attempts(id), signal);
+  async attempts(id: string, options: Abortable = {}): Promise<Attempt[]> {
+    return this.call(calls.attempts(id), options);
   }
 
   /** Cancels a message that waits; `WrongState` if it is being sent or is final. */
-  async cancel(id: string, { signal }: Abortable = {}): Promise<Message> {
-    return this.call(calls.cancel(id), signal);
+  async cancel(id: string, options: Abortable = {}): Promise<Message> {
+    return this.call(calls.cancel(id), options);
   }
 
   /** Changes when a message is due. */
-  async reschedule(id: string, when: Pick<Change, "delay" | "dueAt">, { signal }: Abortable = {}): Promise<Message> {
-    return this.call(calls.edit(id, when), signal);
+  async reschedule(id: string, when: Pick<Change, "delay" | "dueAt">, options: Abortable = {}): Promise<Message> {
+    return this.call(calls.reschedule(id, when), options);
   }
 
   /** Changes a message that waits. */
-  async edit(id: string, change: Change, { signal }: Abortable = {}): Promise<Message> {
-    return this.call(calls.edit(id, change), signal);
+  async edit(id: string, change: Change, options: Abortable = {}): Promise<Message> {
+    return this.call(calls.edit(id, change), options);
   }
 
   /** Changes the payload of a message that is dead, uncertain or scheduled. */
-  async editPayload(id: string, payload: unknown, { signal }: Abortable = {}): Promise<Message> {
-    return this.call(calls.editPayload(id, payload), signal);
+  async editPayload(id: string, payload: unknown, options: Abortable = {}): Promise<Message> {
+    return this.call(calls.editPayload(id, payload), options);
   }
 
   /** Makes a message due now; limits and windows hold. */
-  async run(id: string, { signal }: Abortable = {}): Promise<Message> {
-    return this.call(calls.run(id), signal);
+  async run(id: string, options: Abortable = {}): Promise<Message> {
+    return this.call(calls.run(id), options);
   }
 
   /** Sends a dead, uncertain, expired or cancelled message again. */
-  async requeue(id: string, { signal }: Abortable = {}): Promise<Message> {
-    return this.call(calls.requeue(id), signal);
+  async requeue(id: string, options: Abortable = {}): Promise<Message> {
+    return this.call(calls.requeue(id), options);
   }
 
   /** Decides on an uncertain message. */
@@ -134,14 +141,15 @@ export class Tidegate {
     as: "delivered" | "resend" | "dead",
     options: { reason?: string } & Abortable = {},
   ): Promise<Message> {
-    return this.call(calls.resolve(id, as, options.reason), options.signal);
+    return this.call(calls.resolve(id, as, options.reason), options, ["reason"]);
   }
 
-  /** All messages of a queue that match, page by page. */
+  /** All messages of a queue that match, page by page; `pageSize` is 100 by default and at most 1,000. */
   async *messages(
     queue: string,
     options: Filter & { pageSize?: number } & Abortable = {},
   ): AsyncGenerator<Message, void, undefined> {
+    known(options, [...LIST_FIELDS, "signal"]);
     let page: MessagePage = await this.page(queue, options);
     yield* page.messages;
     while (page.nextCursor !== null) {
@@ -155,19 +163,19 @@ export class Tidegate {
     queue: string,
     options: Filter & { pageSize?: number; cursor?: string } & Abortable = {},
   ): Promise<MessagePage> {
-    return this.call(calls.page(queue, options, options.pageSize, options.cursor), options.signal);
+    return this.call(calls.page(queue, options, options.pageSize, options.cursor), options, PAGE_FIELDS);
   }
 
   // ── queues ─────────────────────────────────────────────────────────────────────────────────────
 
   /** All queues. */
-  async queues({ signal }: Abortable = {}): Promise<Queue[]> {
-    return this.call(calls.queues(), signal);
+  async queues(options: Abortable = {}): Promise<Queue[]> {
+    return this.call(calls.queues(), options);
   }
 
   /** One queue. */
-  async queue(name: string, { signal }: Abortable = {}): Promise<Queue> {
-    return this.call(calls.queue(name), signal);
+  async queue(name: string, options: Abortable = {}): Promise<Queue> {
+    return this.call(calls.queue(name), options);
   }
 
   /** Pauses a queue, until `resume` if neither `until` nor `for` is given. */
@@ -175,17 +183,17 @@ export class Tidegate {
     name: string,
     options: { until?: Moment; for?: Duration; reason?: string } & Abortable = {},
   ): Promise<Queue> {
-    return this.call(calls.pause(name, options), options.signal);
+    return this.call(calls.pause(name, options), options, ["until", "for", "reason"]);
   }
 
   /** Ends a pause, and opens a queue that the answers of its downstream have shut. */
-  async resume(name: string, { signal }: Abortable = {}): Promise<Queue> {
-    return this.call(calls.resume(name), signal);
+  async resume(name: string, options: Abortable = {}): Promise<Queue> {
+    return this.call(calls.resume(name), options);
   }
 
   /** Changes of state as they happen, over all losses of the connection. It does not end by itself. */
   events(options: TailOptions = {}): AsyncGenerator<Event, void, undefined> {
-    return tail(this.settings, options);
+    return tail(this.settings, known(options, ["queues", "states", "after", "signal"]));
   }
 
   // ── workers ────────────────────────────────────────────────────────────────────────────────────
@@ -195,12 +203,13 @@ export class Tidegate {
     queue: string,
     options: { max?: number; waitMs?: number; lease?: Duration } & Abortable = {},
   ): Promise<ClaimedMessage[]> {
-    return this.call(calls.claim(queue, options.max ?? 1, options.waitMs ?? 0, options.lease), options.signal);
+    const call = calls.claim(queue, options.max ?? 1, options.waitMs, options.lease);
+    return this.call(call, options, ["max", "waitMs", "lease"]);
   }
 
   /** Reports what became of claimed messages; `settlement` makes the items. */
-  async settle(queue: string, settlements: readonly Settlement[], { signal }: Abortable = {}): Promise<Verdict[]> {
-    return this.call(calls.settle(queue, settlements), signal);
+  async settle(queue: string, settlements: readonly Settlement[], options: Abortable = {}): Promise<Verdict[]> {
+    return this.call(calls.settle(queue, settlements), options);
   }
 
   // ── everything else ────────────────────────────────────────────────────────────────────────────
@@ -211,11 +220,12 @@ export class Tidegate {
     path: string,
     options: { json?: unknown; query?: Readonly<Record<string, string>>; idempotencyKey?: string } & Abortable = {},
   ): Promise<unknown> {
-    return this.call(calls.anything(method, path, options), options.signal);
+    return this.call(calls.anything(method, path, options), options, ["json", "query", "idempotencyKey"]);
   }
 
-  /** Carries out one call, with its repeats. */
-  private async call<T>(call: Call<T>, signal?: AbortSignal): Promise<T> {
+  /** Carries out one call, with its repeats. `names` are the options that its method has beside the signal. */
+  private async call<T>(call: Call<T>, options: Abortable, names: readonly string[] = []): Promise<T> {
+    const { signal } = known(options, [...names, "signal"]);
     const patience = new Patience(this.settings.repeats, call.isRepeatable);
     for (;;) {
       try {

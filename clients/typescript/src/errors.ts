@@ -55,17 +55,17 @@ export class NotFinal extends TidegateError {
 }
 
 /**
- * `sendMany` could not hand over all messages; its `cause` says why. Sending the same `NewMessage` objects
- * again takes each message once, because each has its key.
+ * A request of `sendMany` failed; `cause` says why. Some of its messages may have been taken. Sending the same
+ * `NewMessage` objects again takes each message once, because each has its key.
  */
 export class BatchInterrupted extends TidegateError {
-  /** The results of the messages that were answered, in their order. */
+  /** The results of the messages that were answered before, in their order; there may be none. */
   readonly results: BatchResult[];
 
   constructor(results: BatchResult[], cause: TidegateError) {
     super(
-      `${results.length} messages were answered before this: ${cause.message}; send the same NewMessage objects ` +
-        "again: each has an idempotency key, so that none is taken twice",
+      `sendMany broke off after ${results.length} answered messages: ${cause.message}; when that is mended, send ` +
+        "the same NewMessage objects again: none that has an idempotency key is taken twice",
       { cause },
     );
     this.results = results;

@@ -2,6 +2,7 @@
 
 import type { Call } from "./calls.js";
 import { ConnectionFailed, errorOfAnswer, UnexpectedAnswer } from "./errors.js";
+import { known, span } from "./fields.js";
 import { DEFAULT_REPEATS, retryAfterMs, type Repeats } from "./repeats.js";
 
 export interface Options {
@@ -9,7 +10,10 @@ export interface Options {
   url?: string | undefined;
   /** Default: `TIDEGATE_TOKEN`. */
   token?: string | undefined;
-  /** How long one try may take, beside a wait that was asked for. */
+  /**
+   * How long one try of any request may take, beside a wait that was asked for. Default: 10,000, and 60,000 for
+   * a request of `sendMany`.
+   */
   timeoutMs?: number | undefined;
   repeats?: Partial<Repeats> | undefined;
   /** In place of the global one. */
@@ -20,14 +24,13 @@ export interface Options {
 export interface Settings {
   url: string;
   token: string | undefined;
-  timeoutMs: number;
+  timeoutMs: number | undefined;
   repeats: Repeats;
   fetch: typeof globalThis.fetch;
 }
 
 const DEFAULT_URL = "http://127.0.0.1:7411";
-/** How much longer than a wait its answer may take. */
-const MARGIN_MS = 10_000;
+const DEFAULT_TIMEOUT_MS = 10_000;
 /** Nothing of the request has reached anybody. */
 const NEVER_LEFT = new Set([
   "ECONNREFUSED",
@@ -44,6 +47,8 @@ function environment(name: string): string | undefined {
 }
 
 export function settingsOf(options: Options): Settings {
+  known(options, ["url", "token", "timeoutMs", "repeats", "fetch"]);
+  const repeats = known(options.repeats ?? {}, Object.keys(DEFAULT_REPEATS), "repeats");
   const url = (options.url || environment("TIDEGATE_URL") || DEFAULT_URL).replace(/\/+$/, "");
   if (!/^https?:\/\/[^/]/.test(url)) {
     throw new TypeError(`"${url}" is not the url of a daemon; write it as ${DEFAULT_URL}`);
@@ -56,8 +61,12 @@ export function settingsOf(options: Options): Settings {
   return {
     url,
     token,
-    timeoutMs: options.timeoutMs ?? 10_000,
-    repeats: { ...DEFAULT_REPEATS, ...options.repeats },
+    timeoutMs: options.timeoutMs === undefined ? undefined : span(options.timeoutMs, "timeoutMs"),
+    repeats: {
+      deadlineMs: span(repeats.deadlineMs, "deadlineMs", DEFAULT_REPEATS.deadlineMs),
+      initialMs: span(repeats.initialMs, "initialMs", DEFAULT_REPEATS.initialMs),
+      waitMaxMs: span(repeats.waitMaxMs, "waitMaxMs", DEFAULT_REPEATS.waitMaxMs),
+    },
     fetch,
   };
 }
@@ -74,8 +83,8 @@ export async function exchange<T>(call: Call<T>, settings: Settings, signal?: Ab
   const query = call.query?.length ? `?${new URLSearchParams(call.query.map(([name, value]) => [name, value]))}` : "";
   const headers = { ...headersOf(settings), ...call.headers };
   if (call.method !== "GET" && call.method !== "HEAD") headers["Content-Type"] = "application/json";
-  const waitMs = call.answersAfterMs ? call.answersAfterMs + MARGIN_MS : 0;
-  const limit = new Limit(Math.max(settings.timeoutMs, waitMs), signal);
+  const timeoutMs = settings.timeoutMs ?? call.timeoutMs ?? DEFAULT_TIMEOUT_MS;
+  const limit = new Limit((call.answersAfterMs ?? 0) + timeoutMs, signal);
   let status: number;
   let body: string;
   let after: string | null;

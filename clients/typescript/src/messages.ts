@@ -1,7 +1,8 @@
 // A message on its way in: its fields, in one place for `send`, `sendMany` and `publish`.
 
+import { known, renamed, shown, write } from "./fields.js";
 import type { FinalState } from "./models.js";
-import { base64, moment, uuid, withoutUndefined, type Duration, type Fields, type Moment } from "./values.js";
+import { base64, uuid, type Duration, type Fields, type Moment } from "./values.js";
 
 /** Where a callback goes, and for which final states one is sent. */
 export interface Callback {
@@ -45,6 +46,42 @@ export interface MessageFields {
   method?: string;
 }
 
+/** Each field, and its name in the API. */
+const FIELD_NAMES = {
+  contentType: "content_type",
+  headers: "headers",
+  delay: "delay",
+  dueAt: "due_at",
+  ttl: "ttl",
+  expiresAt: "expires_at",
+  mustDispatchBy: "must_dispatch_by",
+  priority: "priority",
+  group: "group",
+  labels: "labels",
+  idempotencyKey: "idempotency_key",
+  retry: "retry",
+  timeout: "timeout",
+  cost: "cost",
+  collapseKey: "collapse_key",
+  timeZone: "time_zone",
+  recipientHours: "recipient_hours",
+  callback: "callback",
+  url: "url",
+  method: "method",
+} as const satisfies Record<keyof MessageFields, string>;
+
+const RETRY_NAMES = {
+  maxAttempts: "max_attempts",
+  initial: "initial",
+  factor: "factor",
+  max: "max",
+  jitter: "jitter",
+  maxAge: "max_age",
+  schedule: "schedule",
+} as const satisfies Record<keyof RetryPolicy, string>;
+
+const CALLBACK_NAMES = { url: "url", on: "on" } as const satisfies Record<keyof Callback, string>;
+
 /**
  * A message that is to be sent. It gets an idempotency key when it is made, unless it is given one. So the
  * same object may be sent again after any error, and one message is taken.
@@ -54,6 +91,9 @@ export class NewMessage {
   readonly fields: MessageFields;
 
   constructor(payload: unknown, fields: MessageFields = {}) {
+    known(fields, Object.keys(FIELD_NAMES));
+    if (fields.retry) known(fields.retry, Object.keys(RETRY_NAMES), "retry");
+    if (fields.callback) known(fields.callback, Object.keys(CALLBACK_NAMES), "callback");
     const key = fields.idempotencyKey === undefined ? uuid() : fields.idempotencyKey;
     this.payload = payload;
     this.fields = { ...fields, idempotencyKey: key };
@@ -66,48 +106,22 @@ export class NewMessage {
 
   /** The message as the API takes it. */
   body(): string {
-    const it = this.fields;
-    const retry = it.retry && {
-      max_attempts: it.retry.maxAttempts,
-      initial: it.retry.initial,
-      factor: it.retry.factor,
-      max: it.retry.max,
-      jitter: it.retry.jitter,
-      max_age: it.retry.maxAge,
-      schedule: it.retry.schedule,
-    };
-    const fields = withoutUndefined({
-      content_type: it.contentType,
-      headers: it.headers,
-      delay: it.delay,
-      due_at: it.dueAt && moment(it.dueAt),
-      ttl: it.ttl,
-      expires_at: it.expiresAt && moment(it.expiresAt),
-      must_dispatch_by: it.mustDispatchBy && moment(it.mustDispatchBy),
-      priority: it.priority,
-      group: it.group,
-      labels: it.labels,
-      idempotency_key: it.idempotencyKey,
-      retry,
-      timeout: it.timeout,
-      cost: it.cost,
-      collapse_key: it.collapseKey,
-      time_zone: it.timeZone,
-      recipient_hours: it.recipientHours,
-      callback: it.callback,
-      url: it.url,
-      method: it.method,
-    });
-    return JSON.stringify({ ...payloadField(this.payload), ...fields });
+    const { retry } = this.fields;
+    const fields = renamed({ ...this.fields, retry: retry && renamed(retry, RETRY_NAMES) }, FIELD_NAMES);
+    return write({ ...payloadField(this.payload), ...fields });
   }
+}
+
+/** The message; throws where something else was given, such as a payload by itself. */
+export function newMessage(given: unknown, what: string): NewMessage {
+  if (given instanceof NewMessage) return given;
+  throw new TypeError(`${what} is ${shown(given)}; give new NewMessage(payload, fields)`);
 }
 
 /** A payload as a field: bytes as base64, everything else as JSON. */
 export function payloadField(payload: unknown): Fields {
   if (payload instanceof Uint8Array) return { payload_base64: base64(payload) };
   if (payload instanceof ArrayBuffer) return { payload_base64: base64(new Uint8Array(payload)) };
-  if (payload === undefined || typeof payload === "function" || typeof payload === "symbol") {
-    throw new TypeError(`the payload is ${typeof payload}, which JSON cannot express; give null for nothing`);
-  }
+  if (payload === undefined) throw new TypeError("the payload is undefined; give null for nothing");
   return { payload };
 }

@@ -4,6 +4,7 @@ import * as calls from "./calls.js";
 import type { Settlement } from "./calls.js";
 import type { Tidegate } from "./client.js";
 import { ProblemError, TidegateError } from "./errors.js";
+import { write } from "./fields.js";
 import type { ClaimedMessage, Verdict } from "./models.js";
 
 const SETTLED_AT_ONCE = 100;
@@ -125,7 +126,7 @@ export class Settling {
   /** Without a result that JSON cannot express: the work is done all the same. */
   private sendable(said: Settlement): Settlement {
     try {
-      JSON.stringify(said);
+      write(said);
       return said;
     } catch (error) {
       const { result: _, ...rest } = said;

@@ -9,8 +9,10 @@ export type Moment = Date | string;
 /** What JSON can express. */
 export type Fields = Record<string, unknown>;
 
-export function moment(value: Moment): string {
-  return value instanceof Date ? value.toISOString() : value;
+/** Writes what is given as `name`. */
+export function moment(value: Date, name: string): string {
+  if (Number.isNaN(value.getTime())) throw new RangeError(`${name} is a Date that is not valid; give one that is`);
+  return value.toISOString();
 }
 
 export function milliseconds(ms: number): string {

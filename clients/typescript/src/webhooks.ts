@@ -2,6 +2,7 @@
 // framework: give it the headers and the bytes of the body.
 
 import { InvalidSignature } from "./errors.js";
+import { known, shown, span } from "./fields.js";
 import { base64, bytesOfBase64, webCrypto } from "./values.js";
 
 const PREFIX = "whsec_";
@@ -27,13 +28,13 @@ export class Webhook {
   readonly #toleranceS: number;
 
   constructor(secrets: string | readonly string[], options: { toleranceS?: number } = {}) {
-    const given = typeof secrets === "string" ? [secrets] : secrets;
+    const given = typeof secrets === "string" ? [secrets] : [secrets].flat();
     if (given.length === 0) throw new TypeError("no secret was given; give the signing_secret of the downstream");
     this.#keys = given.map((secret) => {
       const algorithm = { name: "HMAC", hash: "SHA-256" };
       return webCrypto.subtle.importKey("raw", keyOf(secret), algorithm, false, ["verify"]);
     });
-    this.#toleranceS = options.toleranceS ?? TOLERANCE_S;
+    this.#toleranceS = span(known(options, ["toleranceS"]).toleranceS, "toleranceS", TOLERANCE_S);
   }
 
   /** The call, if it is signed with one of the secrets, and not long ago; else rejects with `InvalidSignature`. */
@@ -42,6 +43,7 @@ export class Webhook {
     body: Uint8Array | ArrayBuffer | string,
     options: { nowMs?: number } = {},
   ): Promise<VerifiedCall> {
+    known(options, ["nowMs"]);
     const bytes = bytesOf(body);
     const id = required(headers, "webhook-id");
     const timestamp = required(headers, "webhook-timestamp");
@@ -123,7 +125,13 @@ function ofRecord(headers: Readonly<Record<string, string | readonly string[] | 
 }
 
 /** Reads `whsec_<base64>`, or takes any other text as its bytes, as the daemon does. */
-function keyOf(secret: string): Uint8Array<ArrayBuffer> {
+function keyOf(secret: unknown): Uint8Array<ArrayBuffer> {
+  if (typeof secret !== "string") {
+    throw new TypeError(
+      `the secret is ${shown(secret)}; give the signing_secret of the downstream: if it comes from an environment ` +
+        "variable, look whether that is set",
+    );
+  }
   let key: Uint8Array<ArrayBuffer>;
   if (!secret.startsWith(PREFIX)) {
     key = new TextEncoder().encode(secret);

@@ -5,9 +5,10 @@ import * as calls from "./calls.js";
 import type { Settlement } from "./calls.js";
 import { Tidegate } from "./client.js";
 import { ProblemError, TidegateError, TooManyRequests, Unavailable } from "./errors.js";
+import { known, span } from "./fields.js";
 import type { ClaimedMessage } from "./models.js";
 import { leaseText, Settling, type Held } from "./settling.js";
-import { sleep, type Duration } from "./values.js";
+import { sleep, withoutUndefined, type Duration } from "./values.js";
 
 const DETAIL_BYTES_MAX = 1_000;
 /** The wait after a claim that failed, beside the repeats of the client. */
@@ -21,7 +22,7 @@ export class Retry extends Error {
 
   constructor(detail = "", options: { delay?: Duration } = {}) {
     super(detail);
-    this.delay = options.delay;
+    this.delay = known(options, ["delay"]).delay;
   }
 }
 
@@ -32,7 +33,7 @@ export class Dead extends Error {}
 export class Release extends Error {}
 
 /**
- * Does one message. What it returns is kept as the result of the message. If it throws `Retry`, `Dead` or
+ * Does one message. What it returns is kept as the result of the message if it can be written as JSON. If it throws `Retry`, `Dead` or
  * `Release`, that is done; anything else is a retry. `signal` is aborted if another worker has the message
  * now, or this worker is to end and has waited long enough.
  */
@@ -76,7 +77,8 @@ export class Worker {
   ) {
     const log = (words: string) => console.warn(words);
     const defaults = { concurrency: 1, leaseMs: 60_000, waitMs: 20_000, drainMs: 30_000, signals: true, log };
-    this.options = { ...defaults, ...options };
+    const given = { ...defaults, ...withoutUndefined({ ...known(options, Object.keys(defaults)) }) };
+    this.options = { ...given, waitMs: span(given.waitMs, "waitMs"), drainMs: span(given.drainMs, "drainMs") };
     const { concurrency, leaseMs } = this.options;
     if (!(Number.isInteger(concurrency) && concurrency >= 1 && concurrency <= calls.CLAIM_MAX)) {
       throw new RangeError(`concurrency is ${concurrency}; give a whole number from 1 to ${calls.CLAIM_MAX}`);

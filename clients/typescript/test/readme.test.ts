@@ -102,8 +102,13 @@ test("its blocks run", async () => {
   try {
     const client = new Tidegate({ url: daemon.url });
     const page = await client.send("print", { page: 7 });
-    const printed = run(join(build, "readme.mjs"));
-    for (const words of ["delivered 200", "500 taken", "/delay", "points_"]) assert.ok(printed.includes(words), printed);
+    // A second time on the same data too.
+    for (const printed of [run(join(build, "readme.mjs")), run(join(build, "readme.mjs"))]) {
+      for (const words of ["delivered 200", "500 taken", "/delay", "points_"]) assert.ok(printed.includes(words), printed);
+    }
+    const text = await client.send("sms", "no JSON", { contentType: "text/plain" });
+    assert.equal((await client.waitUntilFinal(text.id, { timeoutMs: 20_000 })).state, "delivered");
+    await receiver.has("no JSON");
     await receiver.has("Your table is ready.");
     await worker.has("page 7");
     assert.equal((await client.waitUntilFinal(page.id, { timeoutMs: 20_000 })).attempts, 2);

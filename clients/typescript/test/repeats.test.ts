@@ -172,6 +172,56 @@ test("a batch that is interrupted goes on", async () => {
   await assert.rejects(it.shaky.sendMany("null", [new NewMessage(1)]), /says nothing of 1/);
 });
 
+for (const count of [3, 10_001]) {
+  test(`a frozen daemon ends a batch of ${count} in the time that was set`, async () => {
+    const messages = Array.from({ length: count }, (_, n) => new NewMessage({ n, x: "x".repeat(300) }));
+    const repeats = { deadlineMs: 1_500, initialMs: 100, waitMaxMs: 200 };
+    const client = new Tidegate({ url: it.daemon.url, timeoutMs: 500, repeats });
+    await it.daemon.frozen(async () => {
+      const began = performance.now();
+      await assert.rejects(client.sendMany("null", messages), (error) => {
+        assert.ok(error instanceof BatchInterrupted && error.cause instanceof ConnectionFailed);
+        assert.deepEqual(error.results, []);
+        return true;
+      });
+      const tookMs = performance.now() - began;
+      // The first try, the deadline, and a try that was begun within it.
+      assert.ok(tookMs > 1_500 && tookMs < 500 + 1_500 + 500 + 1_500, `${tookMs} ms`);
+    });
+    assert.equal((await it.client.sendMany("null", messages)).accepted.length, count);
+  });
+}
+
+test("a timeout holds for every request", async () => {
+  // What a request that is not answered waits for.
+  async function limitMs(timeoutMs: number | undefined, ask: (client: Tidegate) => Promise<unknown>): Promise<number> {
+    const waits: number[] = [];
+    const { setTimeout } = globalThis;
+    const fetch = () => Promise.reject(new Error("nobody"));
+    const client = new Tidegate({ url: it.daemon.url, repeats: { deadlineMs: 0 }, timeoutMs, fetch });
+    globalThis.setTimeout = ((then: () => void, ms: number) => {
+      waits.push(ms);
+      return setTimeout(then, ms);
+    }) as typeof setTimeout;
+    try {
+      await assert.rejects(ask(client), TidegateError);
+    } finally {
+      globalThis.setTimeout = setTimeout;
+    }
+    return waits[0] ?? 0;
+  }
+  const asks = [
+    (client: Tidegate) => client.sendMany("null", [new NewMessage(1)]),
+    (client: Tidegate) => client.queues(),
+    (client: Tidegate) => client.get("a", { waitMs: 20_000 }),
+  ];
+  for (const [timeoutMs, expected] of [[undefined, [60_000, 10_000, 30_000]], [2_000, [2_000, 2_000, 22_000]]] as const) {
+    const found = [];
+    for (const ask of asks) found.push(await limitMs(timeoutMs, ask));
+    assert.deepEqual(found, expected);
+  }
+});
+
 test("the daemon is killed during a wait", async () => {
   const daemon = await Daemon.start(config(it.downstream.url));
   const client = new Tidegate({ url: daemon.url, repeats: { deadlineMs: 60_000, initialMs: 50, waitMaxMs: 200 } });

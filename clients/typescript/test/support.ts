@@ -89,6 +89,16 @@ export class Daemon {
     await once(child, "exit");
   }
 
+  /** Connections are taken by the system meanwhile, and nothing answers. */
+  async frozen(body: () => Promise<void>): Promise<void> {
+    this.process?.kill("SIGSTOP");
+    try {
+      await body();
+    } finally {
+      this.process?.kill("SIGCONT");
+    }
+  }
+
   async remove(): Promise<void> {
     await this.end();
     await rm(this.folder, { recursive: true, force: true });

@@ -38,9 +38,12 @@ async function running(worker: Worker, body: () => Promise<void>): Promise<void>
 }
 
 test("claim and settle by hand", async () => {
-  const sent = await it.client.send("work", { page: 1 }, { labels: { a: "b" } });
+  const trace = "0af7651916cd43dd8448eb211c80319c";
+  const headers = { traceparent: `00-${trace}-b7ad6b7169203331-01` };
+  const sent = await it.client.send("work", { page: 1 }, { labels: { a: "b" }, headers });
   const [claimed] = await it.client.claim("work", { waitMs: 10_000, lease: "20s" });
   assert.ok(claimed);
+  assert.equal(claimed.headers.traceparent?.split("-")[1], trace);
   assert.deepEqual([claimed.id, claimed.attempt, claimed.payload, claimed.labels], [sent.id, 1, { page: 1 }, { a: "b" }]);
   const [renew, end] = [settlement(claimed, "renew", { lease: "1m" }), settlement(claimed, "delivered", { result: [1] })];
   const verdicts = await it.client.settle("work", [renew, end, end, { id: "x", token: "y", as: "dead" }]);
@@ -64,6 +67,7 @@ test("every end of a handler", async () => {
     () => (released++ === 0 ? raises(new Release())() : "second"),
     () => undefined,
     () => 1n,
+    () => ({ pages: Number.NaN }),
     raises("a text"),
     raises(new Error("\ud800" + "日本".repeat(5_000))),
     () => "x".repeat(400_000),
@@ -82,9 +86,10 @@ test("every end of a handler", async () => {
     const final = [];
     for (const id of ids) final.push(await done({ id }));
     assert.deepEqual(final.map((each) => each.state), ends.map((_, at) => (at === 3 ? "dead" : "delivered")));
-    assert.deepEqual(final.map((each) => each.attempts), [1, 2, 2, 1, 1, 1, 1, 2, 2, 1, 2]);
+    assert.deepEqual(final.map((each) => each.attempts), [1, 2, 2, 1, 1, 1, 1, 1, 2, 2, 1, 2]);
+    assert.deepEqual([final[6]?.result, final[7]?.result], [null, null]);
     assert.equal(final[3]?.reason, "no such page");
-    const errors = await Promise.all([1, 2, 7].map(async (at) => (await it.client.attempts(ids[at] ?? ""))[0]?.error));
+    const errors = await Promise.all([1, 2, 8].map(async (at) => (await it.client.attempts(ids[at] ?? ""))[0]?.error));
     assert.deepEqual(errors, ["TypeError: a bug", "busy", "a text"]);
   });
 });

@@ -12,8 +12,8 @@ from typing import Any, Generic, Literal, TypeAlias, TypeVar
 from typing_extensions import TypedDict
 
 from tidegate._reading import read
-from tidegate._values import Duration, Moment, duration, encode, moment, seconds, segment, without_none
-from tidegate.messages import NewMessage, payload_field
+from tidegate._values import Duration, Moment, duration, encode, known, moment, seconds, segment, without_none
+from tidegate.messages import NewMessage, new_message, payload_field
 from tidegate.models import (
     Attempt,
     BatchResult,
@@ -32,7 +32,7 @@ Query: TypeAlias = "Sequence[tuple[str, str]]"
 WAIT_MAX_S = 60.0
 """The daemon waits no longer in one request."""
 CLAIM_MAX = 1000
-BATCH_S = 50.0
+BATCH_S = 60.0
 """What ten thousand messages may take on a slow disk."""
 
 
@@ -48,7 +48,9 @@ class Call(Generic[T]):
     is_repeatable: bool = True
     """Whether carrying it out twice is the same as once."""
     answers_after_s: float = 0.0
-    """How long the daemon may rightly take."""
+    """How long the daemon was asked to wait before it answers."""
+    timeout_s: float = 10.0
+    """How long one try may take where the client was given no timeout."""
     idempotency_key: str | None = None
     headers: Mapping[str, str] = field(default_factory=dict)
 
@@ -70,6 +72,10 @@ class Filter(TypedDict, total=False):
     view: Literal["basic", "full"]
 
 
+PAGE_FIELDS = Filter.__optional_keys__ | {"page_size", "cursor"}
+"""What ``page`` takes beside the queue."""
+
+
 def send(queue: str, message: NewMessage) -> Call[Message]:
     return _hand_over(f"{_queue(queue)}/messages", message, Message)
 
@@ -78,7 +84,8 @@ def publish(topic: str, message: NewMessage) -> Call[Published]:
     return _hand_over(f"/v1/topics/{segment(topic, 'name of a topic')}/messages", message, Published)
 
 
-def _hand_over(path: str, message: NewMessage, kind: type[T]) -> Call[T]:
+def _hand_over(path: str, given: NewMessage, kind: type[T]) -> Call[T]:
+    message = new_message(given, "the message")
     return Call(
         "POST",
         path,
@@ -97,7 +104,7 @@ def send_batch(queue: str, items: Sequence[bytes], *, is_repeatable: bool) -> Ca
         _list_reader("results", BatchResult),
         body=b"[" + b",".join(items) + b"]",
         is_repeatable=is_repeatable,
-        answers_after_s=BATCH_S,
+        timeout_s=BATCH_S,
     )
 
 
@@ -157,6 +164,7 @@ def _act(message_id: str, verb: str, body: Mapping[str, object]) -> Call[Message
 
 
 def page(queue: str, which: Filter, *, limit: int | None, cursor: str | None) -> Call[MessagePage]:
+    known(which, PAGE_FIELDS)
     query: list[tuple[str, str]] = []
     for name, value in which.items():
         if name == "state" and not isinstance(value, str):
@@ -196,10 +204,11 @@ def resume(name: str) -> Call[Queue]:
 
 
 def claim(name: str, *, max_messages: int, wait_s: float, lease: Duration | None) -> Call[list[ClaimedMessage]]:
+    wait_s = min(wait_s, WAIT_MAX_S)
     body = without_none(
         {
             "max": max_messages,
-            "wait": seconds(min(wait_s, WAIT_MAX_S)),
+            "wait": seconds(wait_s),
             "lease": None if lease is None else duration(lease),
         }
     )

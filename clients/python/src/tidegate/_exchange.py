@@ -20,8 +20,6 @@ DEFAULT_URL = "http://127.0.0.1:7411"
 _NEVER_LEFT = (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout)
 """Nothing of the request has reached anybody."""
 _OUR_OWN_FAULT = (httpx.UnsupportedProtocol, httpx.LocalProtocolError, httpx.InvalidURL)
-MARGIN_S = 10.0
-"""How much longer than a wait its answer may take."""
 
 
 @dataclass(frozen=True)
@@ -30,11 +28,12 @@ class Options:
 
     url: str
     token: str | None = field(repr=False)
-    timeout_s: float
+    timeout_s: float | None
+    """How long one try of any request may take, beside a wait that was asked for; None is as ``Call`` has it."""
     repeats: Repeats
 
     @staticmethod
-    def of(url: str | None, token: str | None, timeout_s: float, repeats: Repeats | None) -> Options:
+    def of(url: str | None, token: str | None, timeout_s: float | None, repeats: Repeats | None) -> Options:
         url = (url or os.environ.get("TIDEGATE_URL") or DEFAULT_URL).rstrip("/")
         if not url.startswith(("http://", "https://")):
             raise ValueError(f"{url!r} is not the url of a daemon; write it as {DEFAULT_URL}")
@@ -78,15 +77,14 @@ class Exchange(Generic[T]):
         headers = {**self._options.headers(), **call.headers}
         if call.method not in ("GET", "HEAD"):
             headers["Content-Type"] = "application/json"
-        answers_after_s = call.answers_after_s + MARGIN_S if call.answers_after_s else 0.0
-        read_s = max(self._options.timeout_s, answers_after_s)
+        timeout_s = call.timeout_s if self._options.timeout_s is None else self._options.timeout_s
         return {
             "method": call.method,
             "url": self._options.url + call.path,
             "params": httpx.QueryParams(list(call.query)) if call.query else None,
             "content": call.body,
             "headers": headers,
-            "timeout": httpx.Timeout(self._options.timeout_s, read=read_s),
+            "timeout": httpx.Timeout(timeout_s, read=call.answers_after_s + timeout_s),
         }
 
     def value(self, response: httpx.Response) -> T:

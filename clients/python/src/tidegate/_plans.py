@@ -6,7 +6,7 @@ So the blocking and the asynchronous client share them.
 from __future__ import annotations
 
 import time
-from collections.abc import Generator, Iterable
+from collections.abc import Generator
 from dataclasses import dataclass, replace
 from typing import Any, TypeAlias, TypeVar
 
@@ -14,7 +14,7 @@ from tidegate import _calls as calls
 from tidegate._calls import Call
 from tidegate._values import encode
 from tidegate.errors import BatchInterrupted, Draining, NotFinal, StoreUnavailable, TidegateError
-from tidegate.messages import NewMessage
+from tidegate.messages import NewMessage, new_message
 from tidegate.models import BatchResult, BatchResults, Message
 from tidegate.repeats import Patience, Repeats
 
@@ -54,38 +54,54 @@ def wait_until_final(message_id: str, *, timeout_s: float) -> Plan[Message]:
             yield Pause(min(EARLY_ANSWER_S, deadline_s - now_s))
 
 
-def send_many(queue: str, messages: Iterable[NewMessage], repeats: Repeats) -> Plan[BatchResults]:
-    """Hands the messages over in requests of a bearable size. What may be missing is sent again."""
-    results: list[BatchResult] = []
-    try:
-        for chunk in _chunks(messages):
-            for result in (yield from _send_chunk(queue, chunk, repeats)):
-                results.append(replace(result, index=len(results)))
-    except TidegateError as error:
-        if not results:
-            raise
-        raise BatchInterrupted(results, error) from error
-    return BatchResults(results)
-
-
 @dataclass(frozen=True)
 class _Item:
     encoded: bytes
     has_key: bool
 
 
-def _chunks(messages: Iterable[NewMessage]) -> Iterable[list[_Item]]:
-    chunk: list[_Item] = []
-    size_bytes = 0
-    for message in messages:
-        item = _Item(encode(message.body()), message.idempotency_key is not None)
-        if chunk and (len(chunk) == ITEMS_MAX or size_bytes + len(item.encoded) > BYTES_MAX):
-            yield chunk
-            chunk, size_bytes = [], 0
-        chunk.append(item)
-        size_bytes += len(item.encoded)
-    if chunk:
-        yield chunk
+class Batch:
+    """Messages that are handed over in requests of a bearable size. What may be missing is sent again."""
+
+    def __init__(self, queue: str, repeats: Repeats) -> None:
+        self._queue = queue
+        self._repeats = repeats
+        self._results: list[BatchResult] = []
+        self._chunk: list[_Item] = []
+        self._size_bytes = 0
+
+    def add(self, message: NewMessage) -> Plan[None]:
+        """One more message; those before it are sent first if a request has no room for it."""
+        item = _item(message, f"messages[{len(self._results) + len(self._chunk)}]")
+        is_full = len(self._chunk) == ITEMS_MAX or self._size_bytes + len(item.encoded) > BYTES_MAX
+        if self._chunk and is_full:
+            yield from self._send()
+        self._chunk.append(item)
+        self._size_bytes += len(item.encoded)
+
+    def end(self) -> Plan[BatchResults]:
+        """Sends the rest."""
+        if self._chunk:
+            yield from self._send()
+        return BatchResults(self._results)
+
+    def _send(self) -> Plan[None]:
+        try:
+            answered = yield from _send_chunk(self._queue, self._chunk, self._repeats)
+        except TidegateError as error:
+            raise BatchInterrupted(self._results, error) from error
+        for result in answered:
+            self._results.append(replace(result, index=len(self._results)))
+        self._chunk, self._size_bytes = [], 0
+
+
+def _item(given: NewMessage, what: str) -> _Item:
+    message = new_message(given, what)
+    try:
+        return _Item(encode(message.body()), message.idempotency_key is not None)
+    except (TypeError, ValueError) as error:
+        kind = TypeError if isinstance(error, TypeError) else ValueError
+        raise kind(f"{what}: {error}") from error
 
 
 def _send_chunk(queue: str, chunk: list[_Item], repeats: Repeats) -> Plan[list[BatchResult]]:

@@ -16,6 +16,8 @@ from tidegate.repeats import Patience, retry_after_s
 
 SILENCE_MAX_S = 45.0
 """The daemon sends a comment every 15 s; after so long a silence the connection is dead."""
+CONNECT_S = 10.0
+"""How long a connection may take where the client was given no timeout."""
 _LINE_BYTES_MAX = 1024 * 1024
 
 
@@ -50,7 +52,7 @@ class Tail:
             "params": self._query,
             "content": None,
             "headers": headers,
-            "timeout": httpx.Timeout(self._options.timeout_s, read=SILENCE_MAX_S),
+            "timeout": httpx.Timeout(self._options.timeout_s or CONNECT_S, read=SILENCE_MAX_S),
         }
 
     def feed(self, chunk: bytes) -> Iterator[Event]:

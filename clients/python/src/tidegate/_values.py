@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import difflib
 import json
-from collections.abc import Mapping
+from collections.abc import Collection, Iterable, Mapping
 from datetime import datetime, timedelta, timezone
 from typing import Any, TypeAlias
 from urllib.parse import quote
@@ -53,8 +54,21 @@ def encode(value: object) -> bytes:
             "a text in the message has half of a surrogate pair, which UTF-8 cannot express; "
             "correct the text, or send it as bytes"
         ) from None
+    except ValueError as error:
+        if not str(error).startswith("Out of range float"):
+            raise
+        raise ValueError("a number is NaN or infinite, which JSON cannot express; give None or a text") from None
     except RecursionError:
         raise ValueError("the value is nested too deeply; Tidegate takes 100 levels, and bytes of any form") from None
+
+
+def known(given: Iterable[str], names: Collection[str], within: str = "") -> None:
+    """Refuses other fields than these, before anything is sent."""
+    for name in given:
+        if name not in names:
+            near = difflib.get_close_matches(name, names, n=1)
+            remedy = f'did you mean "{near[0]}"?' if near else f"the fields are {', '.join(sorted(names))}"
+            raise TypeError(f'unknown field "{name}"{within and f" of {within}"}: {remedy}')
 
 
 def without_none(fields: Mapping[str, object]) -> dict[str, object]:

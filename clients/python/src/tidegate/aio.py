@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
+from collections.abc import AsyncIterable, AsyncIterator, Iterable, Mapping, Sequence
 from types import TracebackType
 from typing import Any, Literal, TypeVar
 
@@ -39,7 +39,9 @@ class AsyncTidegate:
     """A client that may be used by several tasks of one event loop.
 
     ``url`` and ``token`` default to ``TIDEGATE_URL`` and ``TIDEGATE_TOKEN``, and the url then to
-    ``http://127.0.0.1:7411``. Requests are repeated as ``repeats`` says.
+    ``http://127.0.0.1:7411``. ``timeout_s`` is how long one try of any request may take, beside a wait that was
+    asked for: 10 s if it is not given, and 60 s for a request of ``send_many``. Requests are repeated as
+    ``repeats`` says.
     """
 
     def __init__(
@@ -47,7 +49,7 @@ class AsyncTidegate:
         url: str | None = None,
         *,
         token: str | None = None,
-        timeout_s: float = 10.0,
+        timeout_s: float | None = None,
         repeats: Repeats | None = None,
         http_client: httpx.AsyncClient | None = None,
     ) -> None:
@@ -65,12 +67,16 @@ class AsyncTidegate:
         """Hands over a message that was made before, perhaps for the second time."""
         return await self.call(calls.send(queue, message))
 
-    async def send_many(self, queue: str, messages: Iterable[NewMessage]) -> BatchResults:
+    async def send_many(self, queue: str, messages: Iterable[NewMessage] | AsyncIterable[NewMessage]) -> BatchResults:
         """Hands over any number of messages. Each is judged for itself: look at ``rejected``.
 
-        If this breaks off when some were answered, ``BatchInterrupted`` has their results.
+        If a request fails, ``BatchInterrupted`` is raised, with the results of those that were answered before. A
+        request may take 60 s, or the ``timeout_s`` of the client.
         """
-        return await self._carry_out(plans.send_many(queue, messages, self.options.repeats))
+        batch = plans.Batch(queue, self.options.repeats)
+        async for message in _each(messages):
+            await self._carry_out(batch.add(message))
+        return await self._carry_out(batch.end())
 
     async def publish(self, topic: str, payload: Any, **fields: Unpack[MessageFields]) -> Published:
         """Hands an event over to each queue of a topic."""
@@ -135,7 +141,7 @@ class AsyncTidegate:
     async def messages(
         self, queue: str, *, page_size: int | None = None, **which: Unpack[Filter]
     ) -> AsyncIterator[Message]:
-        """All messages of a queue that match, page by page."""
+        """All messages of a queue that match, page by page; ``page_size`` is 100 by default and at most 1000."""
         cursor = None
         while True:
             page = await self.page(queue, page_size=page_size, cursor=cursor, **which)
@@ -266,3 +272,12 @@ class AsyncTidegate:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         await self.close()
+
+
+async def _each(messages: Iterable[NewMessage] | AsyncIterable[NewMessage]) -> AsyncIterator[NewMessage]:
+    if isinstance(messages, AsyncIterable):
+        async for message in messages:
+            yield message
+    else:
+        for message in messages:
+            yield message

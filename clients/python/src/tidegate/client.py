@@ -39,7 +39,9 @@ class Tidegate:
     """A client that may be used by several threads.
 
     ``url`` and ``token`` default to ``TIDEGATE_URL`` and ``TIDEGATE_TOKEN``, and the url then to
-    ``http://127.0.0.1:7411``. Requests are repeated as ``repeats`` says.
+    ``http://127.0.0.1:7411``. ``timeout_s`` is how long one try of any request may take, beside a wait that was
+    asked for: 10 s if it is not given, and 60 s for a request of ``send_many``. Requests are repeated as
+    ``repeats`` says.
     """
 
     def __init__(
@@ -47,7 +49,7 @@ class Tidegate:
         url: str | None = None,
         *,
         token: str | None = None,
-        timeout_s: float = 10.0,
+        timeout_s: float | None = None,
         repeats: Repeats | None = None,
         http_client: httpx.Client | None = None,
     ) -> None:
@@ -68,9 +70,13 @@ class Tidegate:
     def send_many(self, queue: str, messages: Iterable[NewMessage]) -> BatchResults:
         """Hands over any number of messages. Each is judged for itself: look at ``rejected``.
 
-        If this breaks off when some were answered, ``BatchInterrupted`` has their results.
+        If a request fails, ``BatchInterrupted`` is raised, with the results of those that were answered before. A
+        request may take 60 s, or the ``timeout_s`` of the client.
         """
-        return self._carry_out(plans.send_many(queue, messages, self.options.repeats))
+        batch = plans.Batch(queue, self.options.repeats)
+        for message in messages:
+            self._carry_out(batch.add(message))
+        return self._carry_out(batch.end())
 
     def publish(self, topic: str, payload: Any, **fields: Unpack[MessageFields]) -> Published:
         """Hands an event over to each queue of a topic."""
@@ -131,7 +137,7 @@ class Tidegate:
         return self.call(calls.resolve(message_id, as_, reason))
 
     def messages(self, queue: str, *, page_size: int | None = None, **which: Unpack[Filter]) -> Iterator[Message]:
-        """All messages of a queue that match, page by page."""
+        """All messages of a queue that match, page by page; ``page_size`` is 100 by default and at most 1000."""
         cursor = None
         while True:
             page = self.page(queue, page_size=page_size, cursor=cursor, **which)

@@ -54,18 +54,18 @@ class NotFinal(TidegateError):
 
 
 class BatchInterrupted(TidegateError):
-    """``send_many`` could not hand over all messages; its ``__cause__`` says why.
+    """A request of ``send_many`` failed; ``__cause__`` says why. Some of its messages may have been taken.
 
     Sending the same ``NewMessage`` objects again takes each message once, because each has its key.
     """
 
     def __init__(self, results: list[BatchResult], cause: TidegateError) -> None:
         super().__init__(
-            f"{len(results)} messages were answered before this: {cause}; send the same NewMessage objects "
-            "again: each has an idempotency key, so that none is taken twice"
+            f"send_many broke off after {len(results)} answered messages: {cause}; when that is mended, send "
+            "the same NewMessage objects again: none that has an idempotency key is taken twice"
         )
         self.results = results
-        """The results of the messages that were answered, in their order."""
+        """The results of the messages that were answered before, in their order; there may be none."""
 
 
 class InvalidSignature(TidegateError):

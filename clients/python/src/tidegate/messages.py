@@ -9,7 +9,7 @@ from typing import Any, Literal, TypeAlias
 
 from typing_extensions import TypedDict, Unpack
 
-from tidegate._values import Duration, Moment, duration, moment, without_none
+from tidegate._values import Duration, Moment, duration, known, moment, without_none
 
 FinalState: TypeAlias = Literal["delivered", "dead", "expired", "cancelled"]
 
@@ -72,6 +72,9 @@ class NewMessage:
     """
 
     def __init__(self, payload: Any, **fields: Unpack[MessageFields]) -> None:
+        known(fields, MessageFields.__optional_keys__)
+        known(fields.get("retry") or (), Retry.__optional_keys__, "retry")
+        known(fields.get("callback") or (), Callback.__optional_keys__, "callback")
         self.fields: MessageFields = {"idempotency_key": str(uuid.uuid4()), **fields}
         self.payload = payload
 
@@ -95,6 +98,13 @@ class NewMessage:
 
     def __repr__(self) -> str:
         return f"NewMessage(idempotency_key={self.idempotency_key!r})"
+
+
+def new_message(given: object, what: str) -> NewMessage:
+    """The message; raises where something else was given, such as a payload by itself."""
+    if isinstance(given, NewMessage):
+        return given
+    raise TypeError(f"{what} is of the type {type(given).__name__}; give NewMessage(payload, ...)")
 
 
 def payload_field(payload: Any) -> dict[str, object]:

@@ -41,12 +41,16 @@ class Call:
         """The body as JSON."""
         return decode(self.body)
 
+    def text(self) -> str:
+        """The body as text; what is not UTF-8 has replacement characters in its place."""
+        return self.body.decode("utf-8", "replace")
+
 
 class Webhook:
     """The secrets of one downstream. Several are given while one is being changed; any of them counts."""
 
     def __init__(self, secrets: str | Iterable[str], *, tolerance_s: int = TOLERANCE_S) -> None:
-        given = [secrets] if isinstance(secrets, str) else list(secrets)
+        given = [secrets] if secrets is None or isinstance(secrets, str) else list(secrets)
         if not given:
             raise ValueError("no secret was given; give the signing_secret of the downstream")
         self._keys = [_key(secret) for secret in given]
@@ -107,6 +111,11 @@ def _required(headers: Mapping[str, str], name: str) -> str:
 
 def _key(secret: str) -> bytes:
     """Reads ``whsec_<base64>``, or takes any other text as its bytes, as the daemon does."""
+    if not isinstance(secret, str):
+        raise TypeError(
+            f"the secret is of the type {type(secret).__name__}; give the signing_secret of the downstream: "
+            "if it comes from an environment variable, look whether that is set"
+        )
     if not secret.startswith(_PREFIX):
         key = secret.encode()
     else:

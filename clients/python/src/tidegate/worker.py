@@ -53,10 +53,10 @@ Handler = Callable[[ClaimedMessage], Any]
 class Worker:
     """Does the messages of one queue until ``stop`` or SIGTERM.
 
-    ``handler`` gets a ``ClaimedMessage``. What it returns is kept as the result of the message. If it raises
-    ``Retry``, ``Dead`` or ``Release``, that is done; any other exception is a retry. While it works, the
-    lease is renewed. If another worker has the message all the same, a coroutine is cancelled, and
-    ``is_lost`` says so to a function.
+    ``handler`` gets a ``ClaimedMessage``. What it returns is kept as the result of the message if it can be
+    written as JSON. If it raises ``Retry``, ``Dead`` or ``Release``, that is done; any other exception is a
+    retry. While it works, the lease is renewed. If another worker has the message all the same, a coroutine is
+    cancelled, and ``is_lost`` says so to a function.
     """
 
     def __init__(
