@@ -179,7 +179,7 @@ pub struct GetArgs {
 
 /// `reschedule`.
 #[derive(Debug, Args)]
-#[command(group = clap::ArgGroup::new("when").required(true).args(["delay", "due"]))]
+#[command(group = clap::ArgGroup::new("when").required(true).multiple(true).args(["delay", "due", "priority", "expires"]))]
 pub struct RescheduleArgs {
     /// Ids of messages; "-" reads them from standard input, one per line
     #[arg(value_name = "ID", required = true)]
@@ -187,6 +187,12 @@ pub struct RescheduleArgs {
     /// The new due time.
     #[command(flatten)]
     pub due: DueArgs,
+    /// 0 to 9; 9 goes first
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u8).range(0..=i64::from(PRIORITY_MAX)))]
+    pub priority: Option<u8>,
+    /// When the message expires, as --due; "never" takes its expiry back
+    #[arg(long, value_name = "MOMENT")]
+    pub expires: Option<String>,
 }
 
 /// `resolve`.

@@ -100,9 +100,21 @@ pub(crate) async fn reschedule(
     session: &mut Session,
 ) -> Result<Exit, Failure> {
     let (delay, due_at) = due_fields(&args.due, session)?;
-    let due = MessagePatchRequest { delay, due_at, ..MessagePatchRequest::default() };
+    let expires_at = match args.expires.as_deref() {
+        None => None,
+        Some("never") => Some(None),
+        Some(at) => Some(Some(Moment(moments::asked(at, session)?))),
+    };
+    let priority = args.priority;
+    let patch = MessagePatchRequest {
+        delay,
+        due_at,
+        priority,
+        expires_at,
+        ..MessagePatchRequest::default()
+    };
     each(&args.ids, session, async |id, session| {
-        let answer = session.client.send(Method::PATCH, &message(id), &due).await?;
+        let answer = session.client.send(Method::PATCH, &message(id), &patch).await?;
         let after = of_answer(&answer)?;
         let due_ms = after.as_ref().map(describe::due_ms);
         let done =

@@ -39,7 +39,9 @@ impl MessageStep {
         let id = shell_word(id);
         match self {
             Self::Run => format!("tidegate run {id}"),
-            Self::Reschedule => format!("tidegate reschedule {id} --delay 90s"),
+            Self::Reschedule => {
+                format!("tidegate reschedule {id} --delay 90s --priority 5 --expires MOMENT")
+            }
             Self::Edit => format!("tidegate edit {id} -d BODY"),
             Self::Resolve => format!("tidegate resolve {id} --as delivered --reason TEXT"),
             Self::Receipt => {

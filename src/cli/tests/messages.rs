@@ -164,15 +164,22 @@ async fn reschedule_patches_the_due_time() {
     let daemon = Daemon::with([
         reply(200, message("sms_01", "scheduled")),
         reply(200, message("sms_01", "scheduled")),
+        reply(200, message("sms_01", "scheduled")),
+        reply(200, message("sms_01", "scheduled")),
     ])
     .await;
     let done = daemon.run(&["reschedule", "sms_01", "--delay", "1h30m"]).await;
     assert_eq!(done.out, "sms_01 due 2026-11-21 12:12:00 UTC\n");
     daemon.run(&["reschedule", "sms_01", "--due", "2026-11-21T12:12:00Z"]).await;
+    let expires = "2026-11-22T00:00:00Z";
+    daemon.run(&["reschedule", "sms_01", "--priority", "9", "--expires", expires]).await;
+    daemon.run(&["reschedule", "sms_01", "--expires", "never"]).await;
     let seen = daemon.seen();
     assert_eq!(seen[0].line, "PATCH /v1/messages/sms_01");
     assert_eq!(seen[0].json(), json!({"delay": "1h30m"}));
     assert_eq!(seen[1].json(), json!({"due_at": "2026-11-21T12:12:00.000Z"}));
+    assert_eq!(seen[2].json(), json!({"priority": 9, "expires_at": "2026-11-22T00:00:00.000Z"}));
+    assert_eq!(seen[3].json(), json!({"expires_at": null}));
 }
 
 #[tokio::test]

@@ -48,7 +48,7 @@ struct LimitRow {
     used: Option<String>,
     resets: Option<String>,
     next: Option<String>,
-    /// How many keys it holds; empty: none.
+    /// What it holds; empty: nothing.
     held_keys: String,
 }
 
@@ -226,6 +226,7 @@ fn limit_row(limit: &LimitView, zones: &Zones) -> LimitRow {
         next: limit.next_at.map(|at| zones.brief(at)),
         held_keys: match limit.held_keys {
             0 => String::new(),
+            _ if limit.per.is_none() => "messages".to_owned(),
             count => counted(count, "key"),
         },
     }

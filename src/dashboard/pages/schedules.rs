@@ -98,7 +98,11 @@ fn row(view: &ScheduleView, zones: &Zones) -> ScheduleRow {
         queue_path: encoded(&view.queue),
         description: view.description.clone(),
         pattern: view.cron.clone().or(every).unwrap_or_default(),
-        next: view.next.iter().take(3).map(|at| zones.brief(*at)).collect(),
+        // While it is paused it does not run then.
+        next: match view.paused {
+            Some(_) => Vec::new(),
+            None => view.next.iter().take(3).map(|at| zones.brief(*at)).collect(),
+        },
         last: view.last.as_ref().map(|last| zones.brief(last.fired_at)),
         last_id: view.last.as_ref().map(|last| last.message_id.clone()),
         overdue: view.overdue.as_ref().map(|overdue| span(overdue.late_ms)),
