@@ -2,7 +2,11 @@
 //!
 //! Owns the table, for showing only: the scripts of the store decide, in the step that does it. Refuses to know forms and keys.
 
+use super::id::MessageId;
 use super::state::State;
+
+/// How the reason of a message begins that went over into another queue; the id that it has there follows.
+pub const MOVED_TO: &str = "moved to ";
 
 /// A step on one message.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -74,9 +78,13 @@ impl MessageStep {
     }
 }
 
-/// The steps that a message in this state takes.
+/// The steps that a message in this state and with this reason takes: none, once it went over into another queue.
 #[must_use]
-pub fn legal_steps(state: State, is_callback: bool) -> Vec<MessageStep> {
+pub fn legal_steps(state: State, reason: Option<&str>, is_callback: bool) -> Vec<MessageStep> {
+    let moved_to = reason.and_then(|reason| reason.strip_prefix(MOVED_TO));
+    if state == State::Cancelled && moved_to.is_some_and(|id| id.parse::<MessageId>().is_ok()) {
+        return Vec::new();
+    }
     MessageStep::ALL.into_iter().filter(|step| step.is_legal(state, is_callback)).collect()
 }
 
@@ -87,7 +95,7 @@ mod tests {
     #[test]
     fn each_state_has_its_steps() {
         let words = |state, is_callback| {
-            let steps = legal_steps(state, is_callback);
+            let steps = legal_steps(state, None, is_callback);
             steps.iter().map(|step| step.word()).collect::<Vec<_>>().join(" ")
         };
         assert_eq!(words(State::Scheduled, false), "run reschedule edit cancel");
@@ -99,6 +107,13 @@ mod tests {
         assert_eq!(words(State::Expired, false), "requeue");
         assert_eq!(words(State::Leased, false), "");
         assert_eq!(words(State::Delivered, false), "");
+        let cancelled = |reason: &str| legal_steps(State::Cancelled, Some(reason), false);
+        assert_eq!(cancelled("moved to erp_01JD8Q2W6R9T4Y7B1N0C5V8K3M"), []);
+        assert_eq!(
+            cancelled("moved to the archive"),
+            [MessageStep::Requeue],
+            "somebody wrote that"
+        );
     }
 
     #[test]

@@ -12,10 +12,9 @@ use crate::cli::plain::plain;
 use crate::domain::message_step::{MessageStep, legal_steps};
 use crate::domain::receipt::ReceiptSaid;
 use crate::domain::state::State;
-use crate::wire::new_message::ResolveAs;
+use crate::wire::message::MessageView;
 use crate::wire::queue::PauseRequest;
 use crate::wire::receipt::RECEIPT_TYPE;
-use crate::wire::{Vocabulary as _, message::MessageView};
 
 /// One step.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -31,7 +30,7 @@ pub(super) enum Errand {
     /// The message is sent again.
     Requeue(String),
     /// Somebody knows what became of an uncertain message.
-    Resolve(String, ResolveAs),
+    Resolve(String, ReceiptSaid),
     /// Somebody knows what became of a message of this queue whose receipt is awaited.
     Receipt(String, String, ReceiptSaid),
 }
@@ -44,8 +43,8 @@ impl Errand {
         let keys = |step| match step {
             MessageStep::Run => vec![('n', Self::Run(id()))],
             MessageStep::Resolve => vec![
-                ('v', Self::Resolve(id(), ResolveAs::Delivered)),
-                ('x', Self::Resolve(id(), ResolveAs::Dead)),
+                ('v', Self::Resolve(id(), ReceiptSaid::Delivered)),
+                ('x', Self::Resolve(id(), ReceiptSaid::Dead)),
             ],
             MessageStep::Receipt => {
                 vec![('v', receipt(ReceiptSaid::Delivered)), ('x', receipt(ReceiptSaid::Dead))]
@@ -54,7 +53,7 @@ impl Errand {
             MessageStep::Cancel => vec![('c', Self::Cancel(id()))],
             MessageStep::Reschedule | MessageStep::Edit => Vec::new(),
         };
-        legal_steps(state, false).into_iter().flat_map(keys).collect()
+        legal_steps(state, message.reason.as_deref(), false).into_iter().flat_map(keys).collect()
     }
 
     /// What its key is for.
@@ -65,10 +64,7 @@ impl Errand {
             Self::Run(_) => "run now",
             Self::Cancel(_) => "cancel",
             Self::Requeue(_) => "send again",
-            Self::Resolve(_, ResolveAs::Delivered)
-            | Self::Receipt(_, _, ReceiptSaid::Delivered) => "delivered",
-            Self::Resolve(_, ResolveAs::Resend) => "resend",
-            Self::Resolve(_, ResolveAs::Dead) | Self::Receipt(_, _, ReceiptSaid::Dead) => "dead",
+            Self::Resolve(_, said) | Self::Receipt(_, _, said) => said.as_str(),
         }
     }
 
@@ -90,14 +86,11 @@ impl Errand {
             Self::Requeue(id) => {
                 format!("Send {} again? Its attempts are counted from zero.", plain(id))
             }
-            Self::Resolve(id, ResolveAs::Resend) => {
-                format!("Send {} again? Do so if the downstream does not have it.", plain(id))
-            }
-            Self::Resolve(id, ResolveAs::Delivered)
+            Self::Resolve(id, ReceiptSaid::Delivered)
             | Self::Receipt(_, id, ReceiptSaid::Delivered) => {
                 format!("Does the downstream have {}? Then it is delivered.", plain(id))
             }
-            Self::Resolve(id, ResolveAs::Dead) | Self::Receipt(_, id, ReceiptSaid::Dead) => {
+            Self::Resolve(id, ReceiptSaid::Dead) | Self::Receipt(_, id, ReceiptSaid::Dead) => {
                 format!("Give {} up? Then it is dead, and can be sent again later.", plain(id))
             }
         }
@@ -114,8 +107,8 @@ impl Errand {
             Self::Run(id) => format!("tidegate run {}", word(id)),
             Self::Cancel(id) => format!("tidegate cancel {}", word(id)),
             Self::Requeue(id) => format!("tidegate requeue {}", word(id)),
-            Self::Resolve(id, decision) => {
-                format!("tidegate resolve {} --as {}", word(id), decision.word())
+            Self::Resolve(id, said) => {
+                format!("tidegate resolve {} --as {}", word(id), said.as_str())
             }
             Self::Receipt(queue, id, said) => {
                 format!("tidegate receipt {} --id {} --as {}", word(queue), word(id), said.as_str())
@@ -136,7 +129,6 @@ impl Errand {
             Self::Run(id) => format!("{} is due now", plain(id)),
             Self::Cancel(id) => format!("{} is cancelled", plain(id)),
             Self::Requeue(id) => format!("{} is requeued", plain(id)),
-            Self::Resolve(id, ResolveAs::Resend) => format!("{} is sent again", plain(id)),
             Self::Resolve(id, _) | Self::Receipt(_, id, _) => {
                 format!("{} is {}", plain(id), self.word())
             }
@@ -156,8 +148,8 @@ impl Errand {
             Self::Resume(_) | Self::Run(_) | Self::Requeue(_) => {
                 client.send(method, &target, &json!({})).await
             }
-            Self::Resolve(_, decision) => {
-                client.send(method, &target, &json!({"as": decision.word()})).await
+            Self::Resolve(_, said) => {
+                client.send(method, &target, &json!({"as": said.as_str()})).await
             }
             Self::Receipt(_, id, said) => {
                 let body = json!({"id": id, "status": said.as_str()});
@@ -228,7 +220,7 @@ mod tests {
         assert_eq!(pause("deploy"), "tidegate pause sms --reason deploy");
         let cancel = Errand::Cancel("sms_01JD8Q2W6R9T4Y7B1N0C5V8K3M".to_owned());
         assert_eq!(cancel.command(), "tidegate cancel sms_01JD8Q2W6R9T4Y7B1N0C5V8K3M");
-        let resolve = Errand::Resolve("erp_01".to_owned(), ResolveAs::Dead);
+        let resolve = Errand::Resolve("erp_01".to_owned(), ReceiptSaid::Dead);
         assert_eq!(resolve.command(), "tidegate resolve erp_01 --as dead");
         let receipt =
             Errand::Receipt("erp".to_owned(), "erp_01".to_owned(), ReceiptSaid::Delivered);

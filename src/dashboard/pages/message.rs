@@ -15,9 +15,7 @@ use crate::dashboard::visit::Visit;
 use crate::dashboard::words::{counted, dump, encoded, grouped, indented};
 use crate::dashboard::zones::Zones;
 use crate::domain::human::span;
-use crate::domain::id::MessageId;
 use crate::domain::message_step::{MessageStep, legal_steps};
-use crate::domain::state::State;
 use crate::wire::attempt::{AttemptList, AttemptView, ResultView};
 use crate::wire::explain::{ExplanationView, GateAnswerView, GateBlockerView};
 use crate::wire::message::MessageView;
@@ -151,8 +149,8 @@ pub(in crate::dashboard) async fn page(
         visit.read(&format!("/v1/messages/{path}/attempts")).await?;
     let explained: ExplanationView = visit.read(&format!("/v1/messages/{path}/explain")).await?;
     let steps = match message.state.known() {
-        Some(state) if visit.may_operate() && !is_moved(&message) => {
-            legal_steps(state, message.queue.contains('~'))
+        Some(state) if visit.may_operate() => {
+            legal_steps(state, message.reason.as_deref(), message.queue.contains('~'))
         }
         _ => Vec::new(),
     };
@@ -338,12 +336,6 @@ fn readable(bytes: &[u8]) -> Option<&str> {
 
 fn decoded(base64: &str) -> Option<Vec<u8>> {
     STANDARD.decode(base64).ok()
-}
-
-/// Whether it went over into another queue, where it goes on.
-fn is_moved(message: &MessageView<'_>) -> bool {
-    let to = message.reason.as_deref().and_then(|reason| reason.strip_prefix("moved to "));
-    message.state.is(State::Cancelled) && to.is_some_and(|id| id.parse::<MessageId>().is_ok())
 }
 
 fn step_form(step: MessageStep, id: &str) -> StepForm {

@@ -26,6 +26,7 @@ use ulid::Ulid;
 
 use crate::domain::id::{MessageId, is_same_but_for_its_shard, new_ulid, shard_of};
 use crate::domain::message::{DELAY_MS_MAX, Message, NewMessage, Origin, When};
+use crate::domain::message_step::MOVED_TO;
 use crate::domain::operation::{Action, Operation};
 use crate::domain::state::State;
 use crate::store::messages::Messages;
@@ -38,8 +39,6 @@ use crate::store::{Changed, Edit, NotAccepted, Part, PresetId, Routing, StoreErr
 
 /// Messages, with their bodies, that one call takes.
 const TOGETHER_MAX: usize = 16;
-/// What stands before the new id in the reason of a message that goes over.
-const MOVED_TO: &str = "moved to ";
 
 /// A message that is on its way.
 #[derive(Debug)]
